@@ -44,6 +44,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    # Submodules (`ablate.errors`) are found by the import system and never asked for here.
     if name not in __all__:
         raise AttributeError(f"module 'ablate' has no attribute {name!r}")
     return getattr(import_module("ablate.api"), name)

@@ -13,11 +13,13 @@ from ablate.leaving import leave_at_once, leave_with
 
 def main() -> None:
     """Entry point of the `ablate` command."""
+    # Before any further import: from here on Control-C is one sentence.
     leave_at_once()
     # Of a bug: whatever is not said otherwise.
     code = [1]
     # Handlers run in reverse order: all that libraries put away at their end is put away by then.
     atexit.register(leave_with, code)
+    # May start the program again, so nothing else is imported before it.
     from ablate.terminal import ensure_utf8
 
     ensure_utf8()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _MARK = b',"crc":"'
+# The mark, eight hex digits, and the end of the object.
 _LENGTH = len(_MARK) + 8 + len(b'"}')
 
 
@@ -21,6 +22,7 @@ def digest_of_file(path: Path) -> str:
 
 def sealed(text: str) -> str:
     """Add `"crc"`, the CRC-32 of all before it, to a JSON object with at least one key."""
+    # The object is left open: the checksum becomes its last key.
     body = text.rstrip().removesuffix("}").encode()
     return (body + _seal(body)).decode()
 

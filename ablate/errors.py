@@ -75,6 +75,14 @@ def some(names: Sequence[str], *, most: int) -> str:
     return f"{shown} and {n_more} more"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; empty where it has no message."""
+    lines = str(error).splitlines()
+    if not lines:
+        return ""
+    return lines[0]
+
+
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories: control characters, bytes that are not UTF-8, and breaks."""
 
@@ -89,9 +97,10 @@ def escaped(name: str, *, most: int = 200) -> str:
 
     A long one is cut in the middle.
     """
-    text = "".join(_escaped_letter(letter) for letter in name)
+    text = "".join(map(_escaped_letter, name))
     if len(text) <= most:
         return text
+    # In the middle: the beginning says where, and the end of a file's name which.
     return f"{text[: most // 2]}...{text[-most // 2 :]} ({len(name)} characters)"
 
 

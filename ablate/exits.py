@@ -34,6 +34,7 @@ def user_errors(*, is_json: bool = False) -> Iterator[Callable[[], None]]:
     from ablate.errors import ReportError, RequestError
 
     try:
+        # Closed on every way out, so that the handlers of signals are put back.
         with ExitStack() as stack:
             yield partial(_begin, stack)
     except (RequestError, ReportError, OSError) as error:
@@ -61,6 +62,7 @@ def _ending(error: Exception) -> tuple[int, str]:
     from ablate.errors import ReportError, StudyStopped
     from ablate.tracking.passwords import hide_passwords
 
+    # A request that is refused is the usual case.
     code = WRONG
     message = str(error)
     if isinstance(error, StudyStopped):

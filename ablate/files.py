@@ -52,6 +52,7 @@ def inside(root: Path, relative: str) -> Path | None:
 
     None where that lies outside `root`, through "..", a root of its own or a link.
     """
+    # Resolved, so that a root that is itself reached through a link still contains its files.
     base = _resolved(root.absolute())
     path = (base / relative).resolve()
     if path.is_relative_to(base):

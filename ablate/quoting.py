@@ -17,10 +17,13 @@ _UNSEEN = re.compile(
 
 No file can hold the last.
 """
+# What no file can hold in UTF-8; a cell keeps all other characters as they are.
 _HALVES = re.compile("[\ud800-\udfff]")
+# A backslash does not help against these: HTML is passed through, and a cell ends at a bar.
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "|": "&#124;", "&": "&amp;"}
 _MARKUP = re.compile(r"[\\`*\[\]<>|~$#]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 """What Markdown reads wherever it stands; an underscore inside a word is none of it."""
+# What Markdown reads only at the start of a line: a list, a heading's underline, a number.
 _BLOCK_START = re.compile(
     r"^(?:(?P<mark>[-+=:])(?=[\s=:+-]|$)|(?P<number>\d{1,9})(?P<dot>[.)])(?=\s|$))"
 )
@@ -32,6 +35,7 @@ _NUMBERS = re.compile(rf"{_NUMBER}(?:\|{_NUMBER})*(?: x (?:{_NUMBER}|\w[\w.]*)(?
 
 Nothing that a spreadsheet could compute.
 """
+# What ends a path in running text.
 _STOP = r"\s/\\'\"`:;,()<>|"
 _QUOTED_PATH = re.compile(
     r"(?P<quote>['\"])(?:/|[A-Za-z]:[\\/])[^'\"\n]*[\\/](?P<name>[^/\\'\"\n]+)[\\/]?(?P=quote)"

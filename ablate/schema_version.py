@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ablate.errors import StoreError
 
+# Counted up by hand whenever what is stored changes its meaning.
 SCHEMA_VERSION = 2
 KEY = "schema_version"
 """Where a file of one JSON object says its version; files without it are older than the key."""
@@ -25,6 +26,7 @@ def check_schema(version: object, *, place: str) -> None:
 
     Whatever is no number of a version is left to whoever checks the other values of the file.
     """
+    # `type`, since True is an int too.
     if type(version) is int and version > SCHEMA_VERSION:
         raise newer_schema(version, place=place)
 
@@ -35,8 +37,9 @@ def newer_schema(version: object, *, place: str) -> NewerSchema:
     A version that this program knows stands beside content that it does not know: a later version
     of ablate changed the form and forgot to count.
     """
-    is_later = type(version) is int and version > SCHEMA_VERSION
-    found = f"version {version}" if is_later else "content that this ablate does not know"
+    found = "content that this ablate does not know"
+    if type(version) is int and version > SCHEMA_VERSION:
+        found = f"version {version}"
     return NewerSchema(
         f"{place} must have schema version {SCHEMA_VERSION} or older, it has {found}: "
         "a newer ablate wrote it; update ablate to open this study."

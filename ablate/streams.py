@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
+# A closed list: a name with a typing error would be a stream of its own, and never be noticed.
 StreamName = Literal[
     "init",
     "order",

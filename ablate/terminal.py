@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TextIO
 
+# What our own texts hold beyond ASCII, for terminals of the C locale.
 _PLAIN = {
     "±": "+-",
     "×": "x",
@@ -52,6 +53,8 @@ class PatientStream(io.TextIOWrapper):
 
     def _forget(self) -> None:
         """Point the stream at nothing; what it still holds goes there too."""
+        # The descriptor itself is pointed elsewhere, so that C libraries that write to it do not
+        # fail either.
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
@@ -64,6 +67,7 @@ def ensure_utf8() -> None:
 
     Reports, grids and names hold more than ASCII. The terminal keeps its own encoding.
     """
+    # The usual case: nothing to do.
     if sys.getfilesystemencoding().lower() in ("utf-8", "utf8"):
         return
     encoding = "utf-8"
@@ -114,6 +118,7 @@ def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     plain = ""
+    # Python hands over a whole run of characters that it cannot encode.
     for character in error.object[error.start : error.end]:
         plain += _PLAIN.get(character, "?")
     return plain, error.end

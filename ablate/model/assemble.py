@@ -60,18 +60,21 @@ def assemble(
     site = AdapterSite(recipe, adapted_units(recipe, units, depth), frozenset(order), seed)
     adapters = _adapt(module, site, n_units=len(units), depth=depth)
     new_name = _renamed(module, names_before)
-    frozen_names = [new_name[name] for name in boundary.frozen_names]
     adapted = frozenset(adapters.parameter_names)
-    boundary = dataclasses.replace(
-        boundary, frozen_names=tuple(name for name in frozen_names if name not in adapted)
-    )
+    frozen_names = []
+    for name in boundary.frozen_names:
+        # bitfit and norm_tuning let parameters of the frozen units themselves learn
+        if new_name[name] not in adapted:
+            frozen_names.append(new_name[name])
+    boundary = dataclasses.replace(boundary, frozen_names=tuple(frozen_names))
     _set_trainable(module, boundary)
     # in this order: train() wakes what the boundary holds
     module.train()
     boundary.hold()
+    renamed_units = [_rename_unit(unit, new_name) for unit in units]
     return Assembled(
         boundary=boundary,
-        units=tuple(_rename_unit(unit, new_name) for unit in units),
+        units=tuple(renamed_units),
         head_names=head_names,
         adapters=adapters,
     )
@@ -85,8 +88,10 @@ def phase_depths(recipe: Recipe, *, n_units: int) -> tuple[int, ...]:
     phases = phases_of(recipe)
     depths = []
     for phase in phases:
+        # `phases_of` fills in every depth: None is there for the type alone
         asked = phase.freeze_depth or 0
         depths.append(resolve_depth(asked, n_units=n_units, backbone=recipe.backbone))
+    # from phase to phase fewer units are frozen, or as many
     if depths != sorted(depths, reverse=True):
         asked_depths = ", ".join(str(phase.freeze_depth) for phase in phases)
         raise SpecError(
@@ -139,6 +144,7 @@ def _check_run_order(
     if disorder is None:
         return
     late, before = disorder
+    # all frozen or none: no boundary lies between two units, so their order does not matter
     for depth in depths:
         if 0 < depth < len(units):
             raise SpecError(

@@ -17,10 +17,11 @@ from timm.models import (
 )
 from torch import nn
 
-from ablate.errors import SpecError
+from ablate.errors import SpecError, first_line
 from ablate.model.backbone_facts import ImageSize, Preprocessing
 
 Pooling = Literal["auto", "avg", "max", "avgmax", "token"]
+# what timm can be asked for; "auto" leaves the pooling that the backbone has
 POOLINGS = ("avg", "max", "avgmax", "token")
 _PROBE_CLASSES = 7
 """Classes of the network that `run_order` traces; the order does not depend on it."""
@@ -59,9 +60,11 @@ def pretrained_cfg_of(backbone: str) -> Any:
 
     Raises SpecError for an unknown backbone, naming the nearest ones.
     """
+    # "resnet18.a1_in1k" -> ("resnet18", "a1_in1k"); the tag names a set of weights
     architecture, tag = split_model_name_tag(backbone)
     # a colon is timm's scheme of a source ("hf-hub:user/model"): no name of its registry
     if not is_model(architecture) or ":" in backbone:
+        # 0.5: below it the nearest of timm's 1,000 names have nothing in common with this one
         near = difflib.get_close_matches(architecture, list_models(), n=3, cutoff=0.5)
         raise SpecError(
             f"backbone must be the name of a timm classification model, got {backbone!r}"
@@ -71,6 +74,7 @@ def pretrained_cfg_of(backbone: str) -> Any:
         return get_pretrained_cfg(backbone)
     except RuntimeError:
         tags = [name.split(".", 1)[1] for name in list_pretrained(f"{architecture}.*")]
+        # 0.0: an architecture has a handful of tags, and even a distant one is worth naming
         near = difflib.get_close_matches(tag, tags, n=3, cutoff=0.0)
         raise SpecError(
             f"backbone {architecture} must carry a pretrained tag that timm knows, got {tag!r}"
@@ -124,6 +128,7 @@ def classifier_names(module: nn.Module) -> tuple[str, ...]:
     There is one, or two for distilled transformers. Raises SpecError where timm names none.
     """
     cfg = cast(dict[str, Any], module.pretrained_cfg)
+    # a name, several (distilled transformers have two heads), or nothing
     declared = cfg.get("classifier") or ()
     if isinstance(declared, str):
         declared = (declared,)
@@ -149,6 +154,7 @@ def head_names_of(module: nn.Module) -> tuple[str, ...]:
 
 def head_prefixes(module: nn.Module) -> tuple[str, ...]:
     """Return what the names of the classifier's parameters and buffers begin with."""
+    # parameters of the classifier alone: a norm or an MLP in front of it counts as trunk
     return tuple(f"{name}." for name in classifier_names(module))
 
 
@@ -170,7 +176,7 @@ def set_pooling(module: nn.Module, pooling: Pooling, *, n_classes: int) -> None:
     except (AssertionError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         name = cast(dict[str, Any], module.pretrained_cfg).get("architecture")
         raise SpecError(
-            f"pooling must be one that {name} has, got {pooling} ({_first_line(error)}); "
+            f"pooling must be one that {name} has, got {pooling} ({_reason_of(error)}); "
             f"auto is {pooling_of(module)}"
         ) from None
 
@@ -215,7 +221,7 @@ def run_order(
         native = resolve_image_size(backbone, "auto")
         raise SpecError(
             f"image_size must suit {backbone}, which was pretrained at {native} and cannot take "
-            f"{image_size} ({_first_line(error)}); try auto"
+            f"{image_size} ({_reason_of(error)}); try auto"
         ) from error
     # a network of several outputs, or of a map of them, is none for classification
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (2, _PROBE_CLASSES):
@@ -240,12 +246,13 @@ def _trace(
         for name, child in module.named_modules():
             # `name=name` binds now; a plain closure would see the last name of the loop
             child.register_forward_pre_hook(lambda _m, _inputs, name=name: calls.append(name))
+        # two images, so that a network that merges rows shows in the shape of its output
         logits = module(torch.empty(2, 3, image_size, image_size))
     return calls, logits
 
 
 def _rgb(values: tuple[float, ...]) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
+    red, green, blue = map(float, values)
     return red, green, blue
 
 
@@ -255,5 +262,5 @@ def _nearest(names: list[str]) -> str:
     return f"; nearest: {', '.join(names)}"
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _reason_of(error: BaseException) -> str:
+    return first_line(error) or type(error).__name__

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ablate.model.backbone import create_backbone, head_names_of
 from ablate.model.backbone_facts import PrefixCost
-from ablate.model.units import find_units
+from ablate.model.units import find_units, owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ def cost_of_depth(backbone: str, image_size: int, depth: int) -> PrefixCost:
     That is the cost of all that is called before the first module behind them.
     """
     events, modules_of_units = _trace(backbone, image_size)
+    # never empty: the head is the last group
     behind = set().union(*modules_of_units[depth:])
     first = next(event.module for event in events if event.module in behind)
     return _cost_before(first, events)
@@ -58,6 +59,7 @@ def is_worth_keeping(backbone: str, image_size: int, split_point: str, *, device
 def _cost_before(split_point: str, events: Sequence[_Event]) -> PrefixCost:
     n_multiply_adds = 0
     for event in events:
+        # a module's call comes before its end, so that its own work is not counted
         if event.module == split_point:
             return PrefixCost(event.n_values, n_multiply_adds)
         n_multiply_adds += event.n_multiply_adds
@@ -69,6 +71,7 @@ def _trace(backbone: str, image_size: int) -> tuple[tuple[_Event, ...], tuple[fr
     """One image's way through a backbone, and the modules of each unit and of the head."""
     events: list[_Event] = []
     with torch.device("meta"), torch.no_grad():
+        # two classes: a prefix ends before the head, whose size is not asked for
         module = create_backbone(backbone, n_classes=2, image_size=image_size).eval()
         for name, child in module.named_modules():
             child.register_forward_pre_hook(partial(_record_call, events, name))
@@ -82,7 +85,7 @@ def _trace(backbone: str, image_size: int) -> tuple[tuple[_Event, ...], tuple[fr
     groups.append(head_names)
     owners = []
     for names in groups:
-        owners.append(frozenset(name.rpartition(".")[0] for name in names))
+        owners.append(frozenset(map(owner_of, names)))
     return tuple(events), tuple(owners)
 
 

@@ -18,7 +18,10 @@ def delta(network: Network) -> dict[str, Tensor]:
     """
     copies = {}
     for name, tensor in movable(network).items():
-        copies[name] = tensor.detach().cpu().clone().contiguous()
+        # a clone: on the CPU `cpu()` is the tensor itself, which goes on being trained
+        copy = tensor.detach().cpu().clone()
+        # safetensors writes contiguous tensors alone
+        copies[name] = copy.contiguous()
     return copies
 
 
@@ -28,6 +31,7 @@ def load_delta(network: Network, state: Mapping[str, Tensor]) -> None:
     Raises WeightsError, changing nothing, unless names and shapes are exactly those that it has.
     """
     tensors = movable(network)
+    # names on one side only: of another recipe, or of another version of the code
     strays = sorted(tensors.keys() ^ state.keys())
     misshapen = []
     # all is checked before anything is copied

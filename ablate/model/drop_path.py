@@ -39,6 +39,7 @@ def check_drop_path(
     called = frozenset(run_order)
     for name, child in module.named_modules():
         is_drop_path = isinstance(child, DropPath) and child.drop_prob > 0
+        # one that drops is enough for the rate to mean something
         if is_drop_path and name in called and id(child) not in held:
             return
     raise SpecError(
@@ -57,6 +58,7 @@ def drop_features(module: nn.Module, *, p: float) -> None:
     """
 
     def drop(head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        # only the features: whatever else a head is called with goes on as it is
         return (F.dropout(inputs[0], p, training=head.training), *inputs[1:])
 
     # a pre-hook sees what goes into the classifier, after the pooling

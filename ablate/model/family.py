@@ -18,7 +18,7 @@ def family_of(module: nn.Module) -> Family:
     """
     # squeeze-and-excite is called attention too, but has no heads
     has_attention = any(hasattr(child, "num_heads") for child in module.modules())
-    has_convolution = any(_overlaps(child) for child in module.modules())
+    has_convolution = any(map(_overlaps, module.modules()))
     if has_attention and has_convolution:
         return "hybrid"
     if has_attention:

@@ -8,7 +8,7 @@ after it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ablate.errors import SpecError
-from ablate.model.units import Unit
+from ablate.model.units import Unit, owner_of
 
 BatchNormPolicy = Literal["frozen", "affine", "adapt", "train"]
 
@@ -82,27 +82,45 @@ def freeze(
     for unit in units[:depth]:
         frozen.update(unit.parameter_names)
     resting = _resting_modules(module, frozen, frozenset(head_names))
+    # a linear probe has no free unit for the policy to rule
     if depth < len(units):
-        for name, child in module.named_modules():
-            if not isinstance(child, _BatchNorm) or name in resting:
-                continue
-            if batch_norm in ("frozen", "adapt"):
-                names = {f"{name}.{leaf}" for leaf, _ in child.named_parameters(recurse=False)}
-                # a head may hold a BatchNorm, which is new and must learn
-                frozen |= names - set(head_names)
-            # in eval mode the statistics stay, and scale and shift can still learn
-            if batch_norm in ("frozen", "affine"):
-                resting[name] = child
+        _hold_batch_norms(module, batch_norm, frozen=frozen, resting=resting, head_names=head_names)
+    frozen_names = []
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name not in frozen)
-    boundary = FreezeBoundary(
-        depth=depth,
-        n_units=len(units),
-        frozen_names=tuple(name for name, _ in module.named_parameters() if name in frozen),
-        resting=tuple(resting.values()),
-    )
-    boundary.hold()
+        if name in frozen:
+            frozen_names.append(name)
+        boundary = FreezeBoundary(
+            depth=depth,
+            n_units=len(units),
+            frozen_names=tuple(frozen_names),
+            resting=tuple(resting.values()),
+        )
+        boundary.hold()
     return boundary
+
+
+def _hold_batch_norms(
+    module: nn.Module,
+    batch_norm: BatchNormPolicy,
+    *,
+    frozen: set[str],
+    resting: dict[str, nn.Module],
+    head_names: Sequence[str],
+) -> None:
+    """Add to `frozen` and `resting`, in place, what the policy fixes in the free units."""
+    for name, child in module.named_modules():
+        if not isinstance(child, _BatchNorm) or name in resting:
+            continue
+        if batch_norm in ("frozen", "adapt"):
+            for leaf, _ in child.named_parameters(recurse=False):
+                parameter_name = f"{name}.{leaf}"
+                # a head may hold a BatchNorm, which is new and must learn
+                if parameter_name not in head_names:
+                    frozen.add(parameter_name)
+        # in eval mode the statistics stay, and scale and shift can still learn
+        if batch_norm in ("frozen", "affine"):
+            resting[name] = child
 
 
 def _resting_modules(
@@ -118,6 +136,7 @@ def _resting_modules(
     names = [name for name in modules if name]
     parameters_of = {name: _parameter_names(name, modules[name]) for name in names}
     resting: dict[str, nn.Module] = {}
+    # what stands before the first parameter (a normalisation of the image) goes with the stem
     is_previous_frozen = bool(frozen)
     for i, name in enumerate(names):
         if parameters_of[name]:
@@ -126,14 +145,22 @@ def _resting_modules(
             if next(modules[name].parameters(recurse=False), None) is not None:
                 is_previous_frozen = is_frozen
         else:
-            later = (parameters_of[other] for other in names[i + 1 :] if parameters_of[other])
-            following = next(later, None)
-            is_between_units = following is not None and following[0] not in head_names
-            is_parent_resting = name.rpartition(".")[0] in resting
+            following = _next_parameter(names[i + 1 :], parameters_of)
+            is_between_units = following is not None and following not in head_names
+            # inside a module that rests everything rests
+            is_parent_resting = owner_of(name) in resting
             is_frozen = is_parent_resting or (is_previous_frozen and is_between_units)
         if is_frozen:
             resting[name] = modules[name]
     return resting
+
+
+def _next_parameter(later: Sequence[str], parameters_of: Mapping[str, list[str]]) -> str | None:
+    """The first parameter in the modules `later`, or None: none of them has one."""
+    for name in later:
+        if parameters_of[name]:
+            return parameters_of[name][0]
+    return None
 
 
 def _parameter_names(name: str, module: nn.Module) -> list[str]:

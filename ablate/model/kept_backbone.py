@@ -72,6 +72,7 @@ def load_trunk(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Load
                 return loaded
             _kept[key] = loaded
         kept = _kept[key]
+    # a trial draws another head, wraps modules and trains them, all in place
     module = copy.deepcopy(kept.module)
     return LoadedTrunk(module, kept.weights)
 
@@ -109,7 +110,8 @@ def _is_redrawn(module: nn.Module) -> bool:
     for name in classifier_names(module):
         classifier = module.get_submodule(name)
         if hasattr(classifier, "reset_parameters"):
-            resettable.extend(f"{name}.{parameter}" for parameter in _own_names(classifier))
+            for parameter_name in _own_names(classifier):
+                resettable.append(f"{name}.{parameter_name}")
     return set(head_names_of(module)) <= set(resettable)
 
 

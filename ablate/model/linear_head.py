@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ablate.errors import SpecError
+from ablate.model.units import owner_of
 from ablate.recipe.recipe import Recipe
 
 
@@ -17,7 +18,7 @@ def linear_head(module: nn.Module, head_names: Sequence[str], recipe: Recipe) ->
     Raises SpecError where it is something else.
     """
     # weight and bias of one layer have one owner
-    owners = {name.rpartition(".")[0] for name in head_names}
+    owners = set(map(owner_of, head_names))
     head = module.get_submodule(owners.pop()) if len(owners) == 1 else None
     if not isinstance(head, nn.Linear) or head.bias is None:
         raise SpecError(
@@ -39,6 +40,7 @@ def check_rows(module: nn.Module, head: nn.Linear, recipe: Recipe, *, image_size
     was_training = module.training
     try:
         with torch.no_grad():
+            # two images must reach the head as two rows
             module.eval()(torch.empty(2, 3, image_size, image_size, device="meta"))
     finally:
         handle.remove()

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ablate.model.adapters._base import replace_child
 from ablate.model.adapters.scale_shift import ScaleShift
 from ablate.model.network import Network
 from ablate.recipe.recipe import AdapterKind
@@ -34,12 +35,13 @@ def merge_adapters(network: Network, images: Tensor) -> float:
     without adapters; its names of parameters are out of date. Call it only for a kind that is not
     in `NOT_MERGEABLE`.
     """
+    # eval: an adapter's dropout would tell the two passes apart
     module = network.module.eval()
     with torch.no_grad():
         before = module(images)
         # by name, since each merge replaces a module
         for name in network.targets:
-            _replace_child(module, name, _merged(module.get_submodule(name)))
+            replace_child(module, name, _merged(module.get_submodule(name)))
         return float((module(images) - before).abs().max())
 
 
@@ -71,8 +73,3 @@ def _merged(layer: nn.Module) -> nn.Module:
     # safe: peft refuses a merge that gives values that are not finite
     adapted.merge(safe_merge=True)
     return cast(nn.Module, adapted.get_base_layer())
-
-
-def _replace_child(module: nn.Module, name: str, child: nn.Module) -> None:
-    parent, _, leaf = name.rpartition(".")
-    setattr(module.get_submodule(parent), leaf, child)

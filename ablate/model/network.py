@@ -108,6 +108,7 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
     # before weights are read: an image size that does not fit is refused at once
     order = _run_order(recipe, preprocessing)
+    # `weights: none` draws the trunk here, from torch's global generator
     with _seeded(stream(seed, "init")):
         trunk = load_trunk(recipe, n_classes=n_classes, image_size=image_size)
     module = trunk.module
@@ -127,6 +128,7 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
         targets=parts.adapters.targets,
         skipped_targets=parts.adapters.skipped,
         oversized=parts.adapters.oversized,
+        # asked of the module: the recipe may say "auto"
         pooling=pooling_of(module),
     )
 
@@ -175,6 +177,7 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
         skipped_targets=parts.adapters.skipped,
         oversized=parts.adapters.oversized,
         pooling=pooling_of(module),
+        # a fitted classifier takes no training steps, so none can fail on a single image
         takes_one_image=is_fitted or takes_one_image(module, image_size=side),
     )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ablate.model.network import Network
 
+# groups stand in this order in the optimizer
 PARTS = ("head", "trunk", "adapters")
 
 
@@ -61,9 +62,12 @@ def check_partition(module: nn.Module, groups: list[dict[str, Any]]) -> None:
 
     Nothing else may be in any.
     """
-    counts = Counter(id(parameter) for group in groups for parameter in group["params"])
+    counts: Counter[int] = Counter()
+    for group in groups:
+        counts.update(map(id, group["params"]))
     astray = []
     for name, parameter in module.named_parameters():
+        # popped, so that what is left belongs to no parameter of the module
         if counts.pop(id(parameter), 0) != int(parameter.requires_grad):
             astray.append(name)
     # what is left in `counts` is in a group and not in the module
@@ -119,6 +123,7 @@ def _settings(network: Network, recipe: Recipe, key: _GroupKey) -> dict[str, Any
     # the head is new and learns at the full rate
     lr = recipe.head_lr
     if part != "head":
+        # adapters stand below no unit: layer_decay to the power of 0 leaves their rate alone
         lr = recipe.head_lr * recipe.lr_ratio * recipe.layer_decay**key.units_below_head
     place = part
     if key.units_below_head:

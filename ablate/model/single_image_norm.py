@@ -15,6 +15,7 @@ def takes_one_image(module: nn.Module, *, image_size: int) -> bool:
 
     `module` is on the meta device, in training mode with everything held that is held.
     """
+    # the usual case, without a pass: nothing in the network trains statistics
     if not any(isinstance(child, _BatchNorm) and child.training for child in module.modules()):
         return True
     try:

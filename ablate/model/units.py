@@ -52,6 +52,11 @@ class _MergedGroup:
         return self.names[: len(self.names) - self.n_joined]
 
 
+def owner_of(parameter_name: str) -> str:
+    """Return the name of the module that a parameter or buffer belongs to; "" is the network."""
+    return parameter_name.rpartition(".")[0]
+
+
 def find_units(module: nn.Module, head_names: Sequence[str]) -> tuple[Unit, ...]:
     """Return the units of a timm model's trunk, first to run first.
 
@@ -59,9 +64,14 @@ def find_units(module: nn.Module, head_names: Sequence[str]) -> tuple[Unit, ...]
     """
     # a parameter, not a module, is what a unit owns: a class token belongs to no submodule
     heads = frozenset(head_names)
-    trunk = {name: tensor for name, tensor in module.named_parameters() if name not in heads}
+    trunk = {}
+    for name, tensor in module.named_parameters():
+        if name not in heads:
+            trunk[name] = tensor
+    # coarse: by stage or block; the fine groups are single layers
     matcher = cast(Any, module).group_matcher(coarse=True)
     merged = _merge_loose_groups(_groups(list(trunk), matcher), trunk)
+    # what was joined from behind does not name a unit: "blocks.11", not "blocks.11+norm"
     unit_names = _unit_names([group.core for group in merged])
     units = []
     for name, group in zip(unit_names, merged, strict=True):
@@ -75,6 +85,7 @@ def check_cover(units: Sequence[Unit], trunk_names: Sequence[str]) -> None:
 
     No unit may be empty.
     """
+    # a name that is missing counts 0, and one in two units counts 2
     counts = Counter(chain.from_iterable(unit.parameter_names for unit in units))
     uncovered = [name for name in trunk_names if counts[name] != 1]
     known = set(trunk_names)
@@ -97,9 +108,10 @@ def first_disorder(units: Sequence[Unit], run_order: Sequence[str]) -> tuple[str
         for name in unit.parameter_names:
             # a parameter of the model itself (a class token) belongs to no module that is called
             if "." in name:
-                unit_of_module[name.rpartition(".")[0]] = i
+                unit_of_module[owner_of(name)] = i
     current = 0
     for name in run_order:
+        # modules without parameters of their own run in whichever unit has been reached
         i = unit_of_module.get(name, current)
         if i < current:
             return units[i].name, units[current].name
@@ -118,6 +130,7 @@ def _groups(
     groups: dict[Ordinal, list[str]] = {}
     for name in names:
         groups.setdefault(ordinal_of(name), []).append(name)
+    # parameters come as they were registered, which need not be the order in which they run
     return dict(sorted(groups.items()))
 
 
@@ -133,6 +146,7 @@ def _merge_loose_groups(
     for i, (ordinal, names) in enumerate(groups.items()):
         # between regular groups it belongs to what it follows, whatever it holds
         is_tail = i > last_regular
+        # a class token or a position embedding (no dot) has two dimensions and is no layer's weight
         has_weight = any("." in name and trunk[name].ndim >= 2 for name in names)
         if not merged or not _is_loose(ordinal) or (is_tail and has_weight):
             merged.append(_MergedGroup(list(names)))
@@ -152,6 +166,7 @@ def _ordinal_by_patterns(matcher: Mapping[str, Any]) -> Callable[[str], Ordinal]
         for pattern, place, suffix in rules:
             match = pattern.match(name)
             if match:
+                # an optional part of a pattern that is not there counts for nothing
                 counters = [float(group) for group in match.groups() if group is not None]
                 return (float(place), *counters, *suffix)
         # timm's own rule: what no pattern matches belongs behind everything
@@ -185,6 +200,7 @@ def _ordinal_by_function(matcher: Callable[[str], Any]) -> Callable[[str], Ordin
 
 def _is_loose(ordinal: Ordinal) -> bool:
     """Whether timm leaves a group to the one before it, or knows no group for it."""
+    # timm's marker is 99999 as the last counter: "with the group before"
     return ordinal[-1] == MATCH_PREV_GROUP[0] or math.isinf(ordinal[0])
 
 
@@ -195,6 +211,7 @@ def _unit_names(groups: Sequence[Sequence[str]]) -> list[str]:
 
 def _distinct_paths(i: int, groups: Sequence[Sequence[str]]) -> str:
     """The shortest module paths that hold no parameter of another group, two at most."""
+    # a path names a unit if nothing of another unit lies below it
     others = set(chain.from_iterable(groups[:i])) | set(chain.from_iterable(groups[i + 1 :]))
     deepest = max(name.count(".") for name in groups[i])
     # from whole subtrees down to single parameters
@@ -203,6 +220,7 @@ def _distinct_paths(i: int, groups: Sequence[Sequence[str]]) -> str:
         inside = tuple(f"{path}." for path in paths)
         if not any(name in paths or name.startswith(inside) for name in others):
             break
+    # two at most: a name is there to be read
     return "+".join(paths[:2])
 
 

@@ -129,6 +129,7 @@ DECIDING = (
     "phases",
 )
 """The fields that `RELEVANCE` reads: 10,000 cells have few combinations of their values."""
+# a rule that reads another field must add it there, or `relevant` answers from before
 _deciding = attrgetter(*DECIDING)
 _FIELDS = {name: field.default for name, field in Recipe.model_fields.items()}
 
@@ -150,6 +151,7 @@ _relevant: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
 
 def _relevant_by_the_rules(recipe: Recipe) -> tuple[str, ...]:
+    # several rules may speak of a field (lr_ratio): one that calls it idle is enough
     idle: set[str] = set()
     for names, can_matter in RELEVANCE:
         if not can_matter(recipe):
@@ -166,6 +168,7 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
     phases: tuple[Phase, ...] = ()
     if not is_single(recipe):
         phases = phases_of(recipe)
+    # one phase written out is the same training as the recipe that has none
     if len(phases) == 1:
         recipe = at_phase(recipe, phases[0])
     kept = _canonical_names(recipe, has_phases=len(phases) > 1)

@@ -20,6 +20,7 @@ def check_class_weights(recipe: Recipe, class_names: Sequence[str]) -> tuple[flo
     by_name: dict[str, float] = {}
     in_order: list[float] = []
     for weight in given:
+        # a pair of class and weight, or a weight alone; a recipe never mixes the two
         if isinstance(weight, tuple):
             by_name[weight[0]] = weight[1]
         else:

@@ -58,6 +58,7 @@ def level_text(level: Any) -> str:
         if word is None:
             return json.dumps(level, default=_as_json)
         words.append(word)
+    # an empty list: a name must not end in nothing behind its "="
     return "+".join(words) or "none"
 
 

@@ -28,7 +28,10 @@ class ArmRecord(BaseModel):
     def slug(self) -> str:
         """The name as a file name: letters, digits, `-`, `_` and `.` only."""
         letters = []
+        # "freeze_depth=all augment=none" -> "freeze_depth-all__augment-none"
         for letter in self.name.replace(" ", "__").replace("=", "-"):
-            is_kept = letter.isalnum() or letter in "-_."
-            letters.append(letter if is_kept else "-")
+            if letter.isalnum() or letter in "-_.":
+                letters.append(letter)
+            else:
+                letters.append("-")
         return "".join(letters)

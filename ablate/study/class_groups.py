@@ -24,9 +24,11 @@ def group_mistakes(groups: Any) -> Iterator[GroupMistake]:
         return
     if len(groups) < 2:
         yield (), f"must have at least two new classes, got {_shown(groups)}"
+    # Filled list by list, so that a class that stands twice is reported at its second place.
     taken_by: dict[str, str] = {}
     for new, names in groups.items():
         if not isinstance(new, str) or not new:
+            # Goes on with the list all the same: a grid file is told every mistake at once.
             yield (str(new),), _no_text(new)
         if not isinstance(names, list | tuple) or not names:
             kind = "a list of at least one class of the source"
@@ -43,6 +45,7 @@ def _name_mistakes(
         place = (new, index)
         if not isinstance(name, str) or not name:
             yield place, _no_text(name)
+        # "*" beside names would be their rest, and then say nothing that the names do not.
         elif name == THE_REST and len(names) > 1:
             rule = f"must stand alone in its list, got {_shown(names)}"
             yield place, f"{rule}; '*' takes every class that no list names"
@@ -64,7 +67,9 @@ def _no_text(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    if len(text) <= 80:
+        return text
+    return text[:77] + "..."
 
 
 def _as_pairs(value: Any) -> Any:
@@ -72,7 +77,10 @@ def _as_pairs(value: Any) -> Any:
 
     Raises ValueError with the first mistake.
     """
-    groups = dict(value) if _are_pairs(value) else value
+    groups = value
+    if _are_pairs(value):
+        groups = dict(value)
+    # In a model the first mistake is enough; grid files are checked for all of them before.
     for place, text in group_mistakes(groups):
         raise ValueError(": ".join([*map(str, place), text]))
     return tuple((new, tuple(names)) for new, names in groups.items())
@@ -87,6 +95,7 @@ def _are_pairs(value: Any) -> bool:
 ClassGroups = Annotated[
     tuple[tuple[str, tuple[str, ...]], ...],
     BeforeValidator(_as_pairs),
+    # What a grid file may hold. The field keeps pairs of it, for which pydantic would write arrays.
     WithJsonSchema(
         {
             "type": "object",

@@ -32,6 +32,7 @@ class Confirmation(BaseModel):
         chosen = [self.champion_arm_id, self.baseline_arm_id]
         if self.cheapest_arm_id is not None:
             chosen.append(self.cheapest_arm_id)
+        # The best arm may be the baseline itself.
         return tuple(dict.fromkeys(chosen))
 
     @property

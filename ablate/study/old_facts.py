@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+# Written by versions up to 0.1 and frozen with them: a pattern is never changed, only dropped.
 _UNITS = re.compile(r"(\d+) of (\d+) units")
 _VIEWS = re.compile(r"(\d+) computed, (\d+) from the cache")
 _CUT = re.compile(r"cut at (?P<at>.*), (?P<row>[\dx]+ \w+)")
@@ -37,16 +38,28 @@ def from_sentences(stored: Mapping[str, Any], words: Collection[str]) -> dict[st
     values: dict[str, Any] = {}
     for name, value in stored.items():
         if name in words or not isinstance(value, str):
+            # Neither a word nor a known sentence: nobody knows what it says, so it is left out.
             values[name] = value
         elif name in _READERS:
             values.update(_READERS[name](value))
     return values
 
 
+def _int_or_none(text: str | None) -> int | None:
+    """The number of an optional part of a sentence; None where the sentence leaves it out."""
+    if text is None:
+        return None
+    return int(text)
+
+
 def _threads(text: str) -> dict[str, Any]:
-    return {"threads": int(text)} if text.isdecimal() else {}
+    if not text.isdecimal():
+        return {}
+    return {"threads": int(text)}
 
 
+# Old versions said "no" in words of their own, "none" or "as trained": that is a fact as well,
+# and an empty value stands for it. An empty dict says that nothing is known.
 def _depthwise(text: str) -> dict[str, Any]:
     return {"is_depthwise_fp32": text == "tiles, fp32"}
 
@@ -70,11 +83,16 @@ def _unadapted(text: str) -> dict[str, Any]:
 def _larger(text: str) -> dict[str, Any]:
     if text == "none":
         return {"adapters_larger_than_their_layer": {}}
-    sizes = dict(entry.split(": ", 1) for entry in text.split("; ") if ": " in entry)
+    sizes = {}
+    for entry in text.split("; "):
+        layer, colon, both_sizes = entry.partition(": ")
+        if colon:
+            sizes[layer] = both_sizes
     return {"adapters_larger_than_their_layer": sizes}
 
 
 def _prefix(text: str) -> dict[str, Any]:
+    # One cut per phase of training.
     return {"prefix": [_cut(phase) for phase in text.split("; then ")]}
 
 
@@ -97,7 +115,9 @@ def _evaluation(text: str) -> dict[str, Any]:
     match = _FOLDED.fullmatch(text)
     if match is not None:
         return {"folded_norms": {"n": int(match[1]), "moved": float(match[2])}}
-    return {"folded_norms": {"n": 0}} if text == "as trained" else {}
+    if text == "as trained":
+        return {"folded_norms": {"n": 0}}
+    return {}
 
 
 def _problems(text: str) -> dict[str, Any]:
@@ -105,16 +125,17 @@ def _problems(text: str) -> dict[str, Any]:
 
 
 def _phases(text: str) -> dict[str, Any]:
-    matches = [_PHASE.fullmatch(phase) for phase in text.split("; ")]
     phases = []
-    for match in matches:
+    for phase in text.split("; "):
+        match = _PHASE.fullmatch(phase)
+        # Phases mean something together only: where one cannot be read, none is known.
         if match is None:
             return {}
         thawed = match["thawed"]
         phases.append(
             {
                 "epochs": int(match["epochs"]),
-                "patience": None if match["patience"] is None else int(match["patience"]),
+                "patience": _int_or_none(match["patience"]),
                 "freeze_depth": int(match["depth"]),
                 "n_units": int(match["n_units"]),
                 "thawed": [] if thawed == "nothing" else thawed.split(),
@@ -131,11 +152,14 @@ def _micro_batch(text: str) -> dict[str, Any]:
     match = _MICRO_BATCH.fullmatch(text)
     if match is None:
         return {}
+    reason = "memory"
+    if match["reason"] == "as asked":
+        reason = "as asked"
     parts: dict[str, Any] = {
         "size": int(match["size"]),
         "batch_size": int(match["batch_size"]),
-        "reason": "as asked" if match["reason"] == "as asked" else "memory",
-        "n_seen_by_norms": None if match["seen"] is None else int(match["seen"]),
+        "reason": reason,
+        "n_seen_by_norms": _int_or_none(match["seen"]),
     }
     return {"micro_batch": parts}
 
@@ -147,7 +171,7 @@ def _train_images(text: str) -> dict[str, Any]:
     parts = {
         "n_used": int(match["n_used"]),
         "n_all": int(match["n_all"]),
-        "shots": None if match["shots"] is None else int(match["shots"]),
+        "shots": _int_or_none(match["shots"]),
         "n_short_classes": int(match["short"] or 0),
     }
     return {"train_images": parts}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+# Keys of tags in tracking stores that exist: they can be read for ever and never be renamed.
 _VERSION = "ablate.version"
 _COMMIT = "commit"
 _PLATFORM = "ablate.platform"
@@ -38,6 +39,7 @@ def provenance_to_tags(provenance: Provenance) -> dict[str, str]:
         _COMMIT: provenance.commit,
         _PLATFORM: provenance.platform,
     }
+    # What nobody knows has no tag: MLflow would keep the text "None".
     tags = {name: value for name, value in named.items() if value is not None}
     for library, version in provenance.libraries.items():
         tags[_LIBRARY + library] = version
@@ -46,16 +48,20 @@ def provenance_to_tags(provenance: Provenance) -> dict[str, str]:
 
 def provenance_of_tags(tags: Mapping[str, str]) -> Provenance:
     """Inverse of `provenance_to_tags`; other tags are passed over."""
-    libraries = {
-        name.removeprefix(_LIBRARY): version
-        for name, version in sorted(tags.items())  # no store keeps the order of its tags
-        if name.startswith(_LIBRARY)
-    }
+    libraries = {}
+    # Sorted, since no store keeps the order of its tags.
+    for name, version in sorted(tags.items()):
+        if name.startswith(_LIBRARY):
+            libraries[name.removeprefix(_LIBRARY)] = version
+    # As it is written: Python first, the libraries after it.
     if "python" in libraries:
         libraries = {"python": libraries.pop("python"), **libraries}
+    commit = None
+    for name in _COMMITS:
+        commit = commit or tags.get(name) or None
     return Provenance(
         version=tags.get(_VERSION),
-        commit=next((tags[name] for name in _COMMITS if tags.get(name)), None),
+        commit=commit,
         platform=tags.get(_PLATFORM),
         libraries=libraries,
     )

@@ -24,4 +24,9 @@ class Question(BaseModel):
     @property
     def changed(self) -> tuple[str, ...]:
         """The axes in which the two sides differ."""
-        return tuple(axis for axis, level in self.levels.items() if level != self.against[axis])
+        changed = []
+        for axis, level in self.levels.items():
+            # Both sides name the same axes: a checked grid has no question of another form.
+            if level != self.against[axis]:
+                changed.append(axis)
+        return tuple(changed)

@@ -108,6 +108,8 @@ class DataFacts(BaseModel):
     @property
     def n_images(self) -> dict[str, int]:
         """split -> images."""
+        # Classes that overlap count an image several times, so their sum is not the number of
+        # images.
         if self.image_counts:
             return self.image_counts
         return {split: sum(counts) for split, counts in self.class_counts.items()}
@@ -184,7 +186,9 @@ class StudyRecord(BaseModel):
     @property
     def margin_of_score(self) -> float | None:
         """`margin` in units of the metric."""
-        return None if self.margin is None else self.margin / 100
+        if self.margin is None:
+            return None
+        return self.margin / 100
 
     @property
     def baseline(self) -> ArmRecord | None:
@@ -199,6 +203,7 @@ class StudyRecord(BaseModel):
         """The arms that results added: of the design's none."""
         if self.around is None:
             return ()
+        # A neighbour of the best arm can be an arm of the design: it is not listed twice.
         designed = {arm.arm_id for arm in self.arms}
         return tuple(arm for arm in self.around.arms if arm.arm_id not in designed)
 
@@ -212,6 +217,7 @@ class StudyRecord(BaseModel):
         """Whether a choice was made that the arms of this study can confirm."""
         if self.confirmation is None:
             return False
+        # An edited grid may have lost the arms that were chosen; the choice then waits for them.
         arm_ids = {arm.arm_id for arm in self.arms}
         return self.confirmation.stands(arm_ids, baseline_arm_id=self.baseline_arm_id)
 
@@ -228,6 +234,8 @@ class StudyRecord(BaseModel):
     @model_serializer(mode="wrap")
     def _without_what_is_not_asked(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Studies that ask for nothing of this keep the text that former versions wrote."""
+        # Fields that came after the first version: where they say nothing, a record reads as it did
+        # before, and the digests of stored records stay what they are.
         values: dict[str, Any] = handler(self)
         for name in ("margin", "questions", "n_confirm", "confirmation", "around"):
             if not values.get(name):

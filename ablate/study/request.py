@@ -16,6 +16,8 @@ class Compute(BaseModel):
     """How a slot computes. Decided once per study: no score depends on which slot ran it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # Nothing here has a default that the machine decides: the study's conductor measures and fills
+    # it in, so that every slot computes alike.
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16", "fp16"]
     """What `precision: auto` means on this machine."""

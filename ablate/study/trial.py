@@ -23,18 +23,22 @@ from ablate.study.words import OneOf
 SPLITS = ("train", "val", "test")
 TaskName = Annotated[str, OneOf(task_names)]
 """The name of a registered task; see `ablate.study.tasks`."""
+# Above it a value counts as infinite; see `is_score`.
 _LARGEST_SCORE = 1e300
 Candidate = TypeVar("Candidate")
 
 
 def is_better(metric: str, value: float, than: float) -> bool:
     """Whether `value` beats `than` for a metric key such as `val/accuracy`. Equal is not better."""
-    return value < than if is_better_when_low(metric) else value > than
+    if is_better_when_low(metric):
+        return value < than
+    return value > than
 
 
 def is_better_when_low(metric: str) -> bool:
     """Whether a low value of a metric key is good: that of a loss, a cost or a time."""
     group, _, name = metric.rpartition("/")
+    # "cost/flops" and "time/train_s" belong to no task, so their group decides.
     return group in ("cost", "time") or is_lower_better(name)
 
 
@@ -60,7 +64,9 @@ def best_of(
         value = score(candidate)
         if is_score(value) and (best is None or is_better(metric, value, than=best[1])):
             best = (candidate, value)
-    return None if best is None else best[0]
+    if best is None:
+        return None
+    return best[0]
 
 
 class Fractions(BaseModel):
@@ -160,6 +166,7 @@ class Trial(BaseModel):
 
     def _identity(self, *, seed: int | None) -> str:
         """The canonical form as JSON with its keys in order; without a seed it is the arm's."""
+        # Never change the form of a part: every id that was ever stored follows from these texts.
         parts = {
             "data": _data_text(self.data),
             "data_fingerprint": _json(self.data_fingerprint),
@@ -169,17 +176,22 @@ class Trial(BaseModel):
         }
         if seed is not None:
             parts["seed"] = _json(seed)
+        # Joined by hand from texts that are kept: to dump a recipe costs more than all the rest.
         return "{" + ",".join(f'"{key}":{parts[key]}' for key in sorted(parts)) + "}"
 
 
 @lru_cache(maxsize=8)
 def _data_text(data: DataSpec) -> str:
     """The same for all trials of a study."""
+    # `fallback` is where the images may come from; which they are, the fingerprint says.
+    silent = {"fallback"}
     # `classes` came later: without it where it says nothing, trials of before keep their ids.
-    silent = {"fallback"} if data.classes is not None else {"fallback", "classes"}
+    if data.classes is None:
+        silent.add("classes")
     return _json(data.model_dump(mode="json", exclude=silent))
 
 
+# More than the largest grid has cells (50,000): within a study nothing is dropped.
 _MOST_TEXTS = 1 << 16
 _recipe_texts: dict[int, tuple[Recipe, str]] = {}
 """`id` of a recipe -> the recipe, which keeps that id taken, and its identity as JSON."""
@@ -190,8 +202,10 @@ def _recipe_text(recipe: Recipe) -> str:
     # By `id` and not by `lru_cache`, which would hash and compare some 50 fields.
     kept = _recipe_texts.get(id(recipe))
     if kept is None:
+        # All at once: which of them are still in use, nobody knows.
         if len(_recipe_texts) >= _MOST_TEXTS:
             _recipe_texts.clear()
+        # The first names of fields: a field that was renamed must not change an id.
         kept = (recipe, _json(with_first_names(canonical(recipe))))
         _recipe_texts[id(recipe)] = kept
     return kept[1]

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ablate.study.old_facts import from_sentences
 from ablate.study.weights_identity import WeightsIdentity
 
+# Strict: a tag or a journal that was edited by hand must not become another value silently.
 _FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
@@ -91,6 +92,7 @@ class PhaseFact(BaseModel):
 class TrialFacts(BaseModel):
     """How a trial's numbers came about. None is what nobody knows: older versions say less."""
 
+    # `extra` is ignored here alone: a later version may know more facts than this one.
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
     device: str | None = None
     """`cpu`, or the GPU's name."""
@@ -109,6 +111,7 @@ class TrialFacts(BaseModel):
     freeze_depth: int | None = None
     """Leading frozen units, once all is thawed that will be."""
     n_units: int | None = None
+    # JSON has lists where the field has a tuple, hence `strict=False` for these fields.
     units: tuple[str, ...] | None = Field(default=None, strict=False)
     pooling: str | None = None
     adapter: str | None = None
@@ -159,7 +162,10 @@ def read_facts(stored: Mapping[str, Any]) -> TrialFacts:
 
 def facts_to_tags(facts: TrialFacts, *, longest: int) -> dict[str, str]:
     """Return name -> text of at most `longest` characters: words as they are, all else as JSON."""
-    return {name: _tag_text(value, longest=longest) for name, value in store_facts(facts).items()}
+    tags = {}
+    for name, value in store_facts(facts).items():
+        tags[name] = _tag_text(value, longest=longest)
+    return tags
 
 
 def facts_of_tags(tags: Mapping[str, str]) -> TrialFacts:
@@ -168,18 +174,21 @@ def facts_of_tags(tags: Mapping[str, str]) -> TrialFacts:
     Anybody can edit a tag: one that cannot be read counts as not known. What was longer than a tag
     may be comes back shorter.
     """
-    values = {
-        name: text if name in _IS_TEXT else _parsed(text)
-        for name, text in tags.items()
-        if name in TrialFacts.model_fields or name in _OLD_NAMES
-    }
+    values: dict[str, Any] = {}
+    for name, text in tags.items():
+        # A run carries tags of MLflow and of people besides.
+        if name not in TrialFacts.model_fields and name not in _OLD_NAMES:
+            continue
+        # A text must not be parsed: the digest "1e5" would become a number.
+        values[name] = text if name in _IS_TEXT else _parsed(text)
     values = from_sentences(values, _IS_TEXT)
     try:
         return TrialFacts.model_validate(values)
     except ValidationError as error:
-        unreadable = {problem["loc"][0] for problem in error.errors()}
-        readable = {name: value for name, value in values.items() if name not in unreadable}
-        return TrialFacts.model_validate(readable)
+        # One bad tag hides itself alone, and no other fact of the trial.
+        for problem in error.errors():
+            values.pop(str(problem["loc"][0]), None)
+        return TrialFacts.model_validate(values)
 
 
 _IS_TEXT = frozenset(
@@ -205,4 +214,5 @@ def _tag_text(value: Any, *, longest: int) -> str:
     while len(text) > longest and isinstance(value, list) and value:
         value = value[:-1]
         text = json.dumps(value)
+    # Only a word or an object is still too long here: cut, it is read back as not known.
     return text[:longest]

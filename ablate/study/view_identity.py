@@ -72,6 +72,7 @@ def view_identity(trunk: FrozenTrunk, showing: Showing) -> dict[str, Any]:
         identity["preprocessing"] = list(trunk.preprocessing)
     if trunk.versions is not None:
         identity["versions"] = list(trunk.versions)
+    # Clean images are the same for every seed and epoch: left out, so that all trials share them.
     if showing.policy != CLEAN:
         identity |= {"seed": showing.seed, "epoch": showing.epoch}
         if showing.fine is not None:
@@ -86,6 +87,7 @@ def view_name(trunk: FrozenTrunk, showing: Showing) -> str:
 
 def train_views_name(trunk: FrozenTrunk, *, policy: str, seed: int) -> str:
     """Return a name for all of a trial's views of train: trials that share one share them all."""
+    # Epoch 0 stands for all of them: the epochs of one seed follow from it.
     return view_name(trunk, Showing("train", policy=policy, seed=seed))
 
 
@@ -102,6 +104,7 @@ def planned_trunk(
     `pooling` is what `auto` means for the backbone. `weights` maps `weights_name` to what was
     loaded; weights that are not in it go by their word. Random ones differ by seed.
     """
+    # None where nobody has loaded them yet, as in a plan.
     loaded = weights.get(weights_name(recipe))
     if not are_pretrained(recipe):
         named = f"random, seed {seed}"

@@ -24,6 +24,7 @@ class OneOf:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         """Called by pydantic when a model with such a field is made."""
+        # Any type in, so that a wrong one is answered with the words instead of "must be a string".
         return core_schema.no_info_after_validator_function(self._checked, core_schema.any_schema())
 
     def __get_pydantic_json_schema__(
@@ -33,6 +34,7 @@ class OneOf:
         return {"enum": list(self.words()), "type": "string"}
 
     def _checked(self, value: Any) -> str:
+        # Asked for now and not at import: a registry may have grown since.
         words = self.words()
         if isinstance(value, str) and value in words:
             return value

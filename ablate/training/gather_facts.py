@@ -55,6 +55,7 @@ def trial_facts(
         torch=torch.__version__,
         weights_source=network.weights.source,
         weights_digest=network.weights.digest,
+        # An empty digest means random weights: nobody knows of any content.
         weights_content=network.weights.content or None,
         family=family_of(network.module),
         freeze_depth=network.boundary.depth,
@@ -87,6 +88,7 @@ def merge_of(network: Network, recipe: Recipe, store: ImageStore) -> Merge | Non
         return None
     if kind in NOT_MERGEABLE:
         return Merge(why_not=NOT_MERGEABLE[kind])
+    # In fp32 on the CPU, so that the difference that is reported does not depend on the device.
     network.module.to("cpu")
     val = store.split("val")
     count = min(N_MERGED, len(val.labels))
@@ -109,11 +111,13 @@ def _memory_layout(compute: Compute) -> str:
 
 def _micro_batch(recipe: Recipe, size: int) -> MicroBatch:
     if size >= recipe.batch_size:
+        # What the recipe asks for may be larger than a batch; it then holds whole batches.
         return MicroBatch(
             size=recipe.batch_size, batch_size=recipe.batch_size, reason="whole batches"
         )
     # Summed gradients equal those of the whole batch; batch statistics do not.
     n_seen_by_norms = None
+    # "frozen" and "affine" keep the statistics, so that no BatchNorm sees how a batch is divided.
     if recipe.batch_norm not in ("frozen", "affine"):
         n_seen_by_norms = size
     reason: Literal["as asked", "memory"] = "memory"
@@ -127,6 +131,8 @@ def _micro_batch(recipe: Recipe, size: int) -> MicroBatch:
 def _train_images(recipe: Recipe, trained_part: TrainedPart, *, n_train: int) -> TrainImages:
     n_short = 0
     if recipe.shots is not None:
+        # Classes that have fewer images than shots are used whole, and the report says how many
+        # there are.
         n_short = int((np.bincount(trained_part.train.labels) < recipe.shots).sum())
     return TrainImages(
         n_used=len(trained_part.train.labels),

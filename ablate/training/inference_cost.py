@@ -29,6 +29,7 @@ BATCH = 32
 do."""
 SECONDS = 0.25
 """About what one measurement may take."""
+# A single pass varies by tens of percent; the median of five does not.
 _N_LATENCIES = 5
 
 
@@ -67,6 +68,8 @@ def inference_cost(network: Network, compute: Compute) -> InferenceCost:
 
     Weights, modes and torch's generators are left as they were.
     """
+    # Trials of one structure cost the same: arms would else differ by what the machine did
+    # meanwhile.
     key = (_structure(network.module), network.preprocessing.image_size, compute)
     if key not in _KNOWN:
         _KNOWN[key] = _measure(network, compute)
@@ -98,12 +101,15 @@ def _measure(network: Network, compute: Compute) -> InferenceCost:
     side = network.preprocessing.image_size
     with _in_eval_mode(module):
         macs = count_macs(module, image_size=side)
+        # Not at a batch of one for throughput: a core is idle for part of such a pass.
         latency_s = _latency_s(module, side, compute)
         batch = max(1, min(BATCH, int(SECONDS / latency_s)))
         images = _images(batch, side, compute)
         # the first pass at a new batch size allocates
-        pass_s = min(_seconds(module, images, compute) for _ in range(2))
-    n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+        pass_s = min(_seconds(module, images, compute), _seconds(module, images, compute))
+        n_bytes = 0
+        for tensor in module.state_dict().values():
+            n_bytes += tensor.numel() * tensor.element_size()
     return InferenceCost(
         macs=macs,
         latency_s=latency_s,
@@ -128,10 +134,13 @@ def _in_eval_mode(module: nn.Module) -> Iterator[None]:
 def _latency_s(module: nn.Module, side: int, compute: Compute) -> float:
     """Median seconds of an image by itself; one pass where a pass is slow."""
     first_s = _seconds(module, _images(1, side, compute), compute)  # allocates, chooses kernels
-    n_passes = _N_LATENCIES if first_s < SECONDS else 1
-    return statistics.median(
-        _seconds(module, _images(1, side, compute), compute) for _ in range(n_passes)
-    )
+    n_passes = 1
+    if first_s < SECONDS:
+        n_passes = _N_LATENCIES
+    passes_s = []
+    for _ in range(n_passes):
+        passes_s.append(_seconds(module, _images(1, side, compute), compute))
+    return statistics.median(passes_s)
 
 
 def _images(n: int, side: int, compute: Compute) -> Tensor:
@@ -153,4 +162,7 @@ def _seconds(module: Callable[[Tensor], Tensor], images: Tensor, compute: Comput
 
 
 def _structure(module: nn.Module) -> tuple[Any, ...]:
-    return tuple((name, tuple(tensor.shape)) for name, tensor in module.state_dict().items())
+    shapes = []
+    for name, tensor in module.state_dict().items():
+        shapes.append((name, tuple(tensor.shape)))
+    return tuple(shapes)

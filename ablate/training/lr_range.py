@@ -61,6 +61,7 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     compute = request.compute.of(recipe)
     torch.set_num_threads(compute.threads)
     store = open_store(request.store_path)
+    # The phases before it are not trained: the last one starts from the pretrained weights.
     active = _open_last_phase(request, store, compute)
     setup = _setup(request, store, compute)
     rates: list[float] = []
@@ -69,9 +70,12 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
         active.network.train()
         batches = itertools.islice(_endless_batches(active, setup), n_steps)
         for step, (inputs, labels) in enumerate(batches):
+            # Even steps of log(LR); with a single step it stays at the lowest.
             rate = lowest * (highest / lowest) ** (step / max(1, n_steps - 1))
             rates.append(rate)
             for group, peak in zip(active.optimizer.param_groups, active.peaks, strict=True):
+                # Peaks are absolute: divided by the head's they are the ratios that every group
+                # keeps.
                 group["lr"] = peak / active.recipe.head_lr * rate
             loss, _ = train_batch(active, setup, inputs, labels)
             if losses.add(float(loss)):
@@ -92,6 +96,7 @@ class Smoothed:
         if not math.isfinite(loss):
             return True
         self._sum = SMOOTHING * self._sum + (1 - SMOOTHING) * loss
+        # The sum starts at 0, and the weights of n losses add up to 1 - SMOOTHING ** n only.
         self.means.append(self._sum / (1 - SMOOTHING ** (len(self.means) + 1)))
         return self.means[-1] > BREAKS_AT * min(self.means)
 
@@ -101,9 +106,13 @@ def read_range(rates: Sequence[float], losses: Sequence[float]) -> LrRange:
 
     With fewer than three losses up to there, the first rate.
     """
-    least = int(np.argmin(losses)) if losses else 0
+    least = 0
+    if losses:
+        least = int(np.argmin(losses))
     suggestion = rates[0]
     if least >= _FEWEST_BEFORE_LEAST:
+        # Up to the least loss alone: behind it the loss may fall again, out of a training that
+        # broke.
         slopes = np.gradient(np.asarray(losses[: least + 1]), np.log(rates[: least + 1]))
         suggestion = rates[int(np.argmin(slopes))]
     return LrRange(
@@ -131,6 +140,7 @@ def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute)
             recipe=recipe,
             compute=compute,
             autocast=lambda: autocast(compute),
+            # No cache: rows of a test would push out those that trials share.
             sharing=None,
             seed=seed,
         )
@@ -147,6 +157,7 @@ def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute)
 def _setup(request: TrialRequest, store: ImageStore, compute: Compute) -> TrainingSetup:
     recipe = request.trial.recipe
     seed = request.trial.seed
+    # Class weights and shares are counted on the images in use, as in the trial itself.
     rows = train_sampling(recipe, store, seed=seed).rows
     in_use = TrainTargets(store.targets("train").take(rows), store.class_names)
     task = make_task(request.trial.task, recipe, in_use, device=compute.device)
@@ -164,6 +175,7 @@ def _setup(request: TrialRequest, store: ImageStore, compute: Compute) -> Traini
 def _endless_batches(active: ActivePhase, setup: TrainingSetup) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of inputs (B, ...) and labels (B,), epoch after epoch."""
     for epoch in itertools.count():
+        # An augmented view depends on the epoch, so that no pass shows the same images twice.
         yield from active.trained_part.train.train(
             policy=setup.policy,
             seed=setup.seed,
@@ -175,7 +187,9 @@ def _endless_batches(active: ActivePhase, setup: TrainingSetup) -> Iterator[tupl
 @contextmanager
 def _own_generators(seed: int, compute: Compute) -> Iterator[None]:
     """Torch's global generators from `seed`, and as they were afterwards."""
-    n_gpus = torch.cuda.device_count() if compute.device == "cuda" else 0
+    n_gpus = 0
+    if compute.device == "cuda":
+        n_gpus = torch.cuda.device_count()
     with torch.random.fork_rng(devices=range(n_gpus)):
         torch.manual_seed(seed)
         yield

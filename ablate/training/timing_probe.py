@@ -96,6 +96,8 @@ def _times_of_trained(clock: _Clock) -> dict[str, float]:
     first, last_of_first_epoch, first_of_second_epoch, last = clock.steps
     step_s = last - first_of_second_epoch
     return {
+        # The first step's end is the earliest that is seen: its own duration is not part of the
+        # start.
         START_S: first - clock.began - step_s,
         STEP_S: step_s,
         # between the epochs lies a step, too

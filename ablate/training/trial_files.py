@@ -21,6 +21,7 @@ from ablate.targets.codecs import SplitPredictions
 from ablate.tracking.artifacts import PREDICTIONS, write_predictions
 from ablate.training.serving.export import DELTA, SHA256, TRIAL
 
+# All that is published of a trial, apart from its numbers.
 FILES = (PREDICTIONS, DELTA, TRIAL)
 
 
@@ -30,6 +31,7 @@ def store_predictions(
     """Write the predictions of each split, by its name, beside its images' ids and targets."""
     predictions = {}
     for name, array in outputs.items():
+        # Ids and targets beside each prediction: whoever scores them needs no data set.
         image_ids = store.split(name).image_ids
         predictions[name] = SplitPredictions(image_ids, store.targets(name), array)
     write_predictions(folder / PREDICTIONS, predictions, task=task)
@@ -68,5 +70,6 @@ def store_description(
         # A delta of another attempt beside this description would rebuild another network.
         SHA256: {DELTA: digest_of_file(folder / DELTA)},
     }
+    # Sorted and indented: people read it, and two of them can be compared line by line.
     text = json.dumps(description, indent=2, sort_keys=True)
     (folder / TRIAL).write_text(f"{text}\n")

@@ -55,7 +55,7 @@ def train(network: Network) -> None:
     with torch.no_grad():
         for parameter in network.module.parameters():
             if parameter.grad is not None:
-                parameter -= parameter.grad
+                parameter.sub_(parameter.grad)
 
 
 def assert_equal(first: Network, second: Network) -> None:
@@ -178,7 +178,7 @@ def test_modes_are_those_of_torchs_own_way(weights: str, depth: Any) -> None:
 
 def test_a_module_with_a_mode_of_its_own_is_asked(weights: str) -> None:
     class Stubborn(nn.Identity):
-        def train(self, mode: bool = True) -> nn.Module:
+        def train(self, mode: bool = True) -> Stubborn:
             return super().train(mode=False)
 
     network = network_of(recipe_of(weights), seed=0)

@@ -36,5 +36,6 @@ ADAPTERS: dict[AdapterKind, AddAdapters] = {
 
 def adapted_units(recipe: Recipe, units: Sequence[Unit], depth: int) -> Sequence[Unit]:
     """Return the frozen units with adapters: the last `adapter_units` of the first `depth`."""
+    # more units may be asked for than are frozen: then all of them carry adapters
     first = 0 if recipe.adapter_units == "all" else max(0, depth - recipe.adapter_units)
     return units[first:depth]

@@ -15,7 +15,7 @@ from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
 from ablate.errors import SpecError
-from ablate.model.units import Unit
+from ablate.model.units import Unit, owner_of
 from ablate.recipe.recipe import Recipe
 from ablate.streams import stream
 
@@ -42,7 +42,9 @@ class AdapterSite:
         """Names of the modules that own a parameter of the units, in their order."""
         names: dict[str, None] = {}
         for unit in self.units:
-            names.update(dict.fromkeys(name.rpartition(".")[0] for name in unit.parameter_names))
+            for parameter_name in unit.parameter_names:
+                # a dict as an ordered set: the owner of a weight and a bias is listed once
+                names[owner_of(parameter_name)] = None
         return list(names)
 
     def __str__(self) -> str:
@@ -67,6 +69,7 @@ class Adapters:
     parameters around 512"."""
 
 
+# shared by every network without adapters: frozen, so nobody can add to it
 NO_ADAPTERS = Adapters(parameter_names=(), targets=(), skipped={})
 
 
@@ -103,6 +106,8 @@ def choose_targets(
     Considered are the modules of the site that are of `types` and that `adapter_targets` matches.
     Raises SpecError where it matches nothing eligible, listing names that exist.
     """
+    # every layer of a fitting type gets a verdict, asked for or not: the error below lists those
+    # that could have been asked for
     verdicts = {}
     for name in site.owners:
         child = module.get_submodule(name)
@@ -126,10 +131,16 @@ def choose_targets(
 
 def wrap(module: nn.Module, name: str, wrapper: Callable[[nn.Module], Wrapped]) -> Wrapped:
     """Put `wrapper` around the module `name` in place; return what stands there now."""
-    parent, _, leaf = name.rpartition(".")
     wrapped = wrapper(module.get_submodule(name))
-    setattr(module.get_submodule(parent), leaf, wrapped)
+    replace_child(module, name, wrapped)
     return wrapped
+
+
+def replace_child(module: nn.Module, name: str, child: nn.Module) -> None:
+    """Put `child` where the module `name` stands, in place."""
+    parent, _, leaf = name.rpartition(".")
+    # an assignment to a known attribute keeps its place in the order of modules and parameters
+    setattr(module.get_submodule(parent), leaf, child)
 
 
 def new_names(wrapped: Mapping[str, Wrapped]) -> tuple[str, ...]:
@@ -137,6 +148,7 @@ def new_names(wrapped: Mapping[str, Wrapped]) -> tuple[str, ...]:
     names = []
     for module_name, wrapper in wrapped.items():
         for leaf, _ in wrapper.named_parameters():
+            # what the wrapped layer brought with it is named below `base_layer`
             if not leaf.startswith("base_layer."):
                 names.append(f"{module_name}.{leaf}")
     return tuple(names)
@@ -157,6 +169,7 @@ def oversized(
     for target in targets:
         n_added = 0
         n_base = 0
+        # a wrapper holds both: its own parameters and, below `base_layer`, those of the layer
         for leaf, parameter in module.get_submodule(target).named_parameters():
             if f"{target}.{leaf}" in added_names:
                 n_added += parameter.numel()
@@ -197,6 +210,7 @@ def _nothing_matches(site: AdapterSite, eligible: Sequence[str]) -> str:
         hint = f"eligible there: {', '.join(eligible[:_N_LISTED])}"
     if len(eligible) > _N_LISTED:
         hint += " ..."
+    # what a kind takes decides what a pattern has to match
     layers = {"ia3": "a Linear or a convolution", "ssf": "a Linear, a convolution or a LayerNorm"}
     layer = layers.get(recipe.adapter_kind, "a Linear or an ungrouped convolution")
     return f"adapter_targets must match {layer} in {site}, got {asked}; {hint}"

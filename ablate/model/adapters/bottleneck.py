@@ -44,6 +44,7 @@ class Serial(Wrapped):
     ) -> None:
         super().__init__(base_layer)
         n_out = _size(last, "out")
+        # the last layer's outputs are the module's, and the bottleneck reads and writes those
         self.down = _layer_like(last, n_out, width)
         self.up = _layer_like(last, width, n_out)
         self.dropout = nn.Dropout(dropout)
@@ -61,6 +62,7 @@ class Parallel(Wrapped):
 
     def __init__(self, base_layer: nn.Module, *, width: int, dropout: float) -> None:
         super().__init__(base_layer)
+        # both are there: `_find_targets` takes no MLP without them
         first = base_layer.get_submodule("fc1")
         last = base_layer.get_submodule("fc2")
         self.down = _layer_like(last, _size(first, "in"), width)
@@ -103,8 +105,11 @@ def _add(
     wrapper: Callable[[str, nn.Module], Wrapped],
 ) -> Adapters:
     targets = _find_targets(module, site, kinds=kinds)
-    wrapped = {name: wrap(module, name, partial(wrapper, name)) for name in targets}
+    wrapped = {}
+    for name in targets:
+        wrapped[name] = wrap(module, name, partial(wrapper, name))
     names = new_names(wrapped)
+    # on the meta device there is nothing to draw
     if site.seed is not None:
         for name in names:
             _draw(module.get_parameter(name), name, site.seed)
@@ -120,12 +125,15 @@ def _find_targets(
     module: nn.Module, site: AdapterSite, *, kinds: Sequence[Literal["attn", "mlp"]]
 ) -> tuple[str, ...]:
     """Called modules around the site's parameters that bear a known name and known layers."""
+    # an `attn` or `mlp` has several parameters and is listed once, in the network's order
     around: dict[str, None] = {}
     for unit in site.units:
         for parameter_name in unit.parameter_names:
-            around.update(dict.fromkeys(_ancestors(parameter_name)))
+            for ancestor in _ancestors(parameter_name):
+                around[ancestor] = None
     targets = []
     for name in around:
+        # around a module that is never called an adapter would do nothing
         is_candidate = _kind_of(name) in kinds and name in site.called
         if is_candidate and _has_known_ends(module.get_submodule(name), name):
             targets.append(name)
@@ -161,6 +169,7 @@ def _has_known_ends(module: nn.Module, name: str) -> bool:
 
 
 def _is_pointwise(layer: object) -> bool:
+    # the exact type: a subclass may pad, or rewrite its weight
     """Whether a layer maps channels to channels, each place by itself."""
     if type(layer) is nn.Conv2d:
         return layer.kernel_size == (1, 1) and layer.groups == 1

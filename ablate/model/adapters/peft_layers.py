@@ -37,7 +37,9 @@ from ablate.recipe.recipe import Recipe
 SCALES = (".ia3_l.", ".lora_magnitude_vector.")
 """Parts of names of parameters that multiply: weight decay would pull them, and the activations
 with them, to 0."""
+# what is looked at; `_why_not` gives the reason for each of these that is left out
 _TYPES = (nn.Linear, nn.Conv2d)
+# timm's names for keys and values (qkv and kv are fused projections) and an MLP's second layer
 _IA3_BY_ITSELF = ("*.qkv", "*.kv", "*.k", "*.v", "*.k_proj", "*.v_proj", "*.mlp.fc2")
 
 
@@ -106,6 +108,7 @@ def _choose_ia3_targets(
         why_not=partial(_why_not, called=site.called, takes_groups=True),
     )
     if site.recipe.adapter_targets == "auto":
+        # as a recipe, so that the patterns are matched just as those of a user are
         as_published = site.recipe.model_copy(update={"adapter_targets": _IA3_BY_ITSELF})
         try:
             return choose(AdapterSite(as_published, site.units, site.called, site.seed))
@@ -123,6 +126,7 @@ def _lora_config(recipe: Recipe, targets: Sequence[str], *, use_dora: bool) -> A
         lora_alpha=cast(int, recipe.lora_alpha or recipe.lora_rank),
         lora_dropout=recipe.adapter_dropout,
         target_modules=_exactly(targets),
+        # biases of the backbone stay frozen: training them is BitFit, another kind
         bias="none",
         use_dora=use_dora,
     )
@@ -144,6 +148,7 @@ def _inject(
     """Let peft adapt a module in place, and check that it did so at exactly the targets."""
     from peft import inject_adapter_in_model  # type: ignore[attr-defined,unused-ignore]
 
+    # by identity: to wrap a layer renames the parameters that it had
     before = {id(parameter) for parameter in module.parameters()}
     # low_cpu_mem_usage makes new parameters on the meta device
     inject_adapter_in_model(config, module, low_cpu_mem_usage=site.seed is None)
@@ -151,6 +156,7 @@ def _inject(
     for name, parameter in module.named_parameters():
         if id(parameter) not in before:
             names.append(name)
+    # "blocks.0.attn.qkv.lora_A.default.weight" -> "blocks.0.attn.qkv"
     adapted = {re.split(r"\.(?:lora|ia3)_", name)[0] for name in names}
     # peft matches names by its own rules: a target too many would train unseen
     if adapted != set(targets):
@@ -174,6 +180,7 @@ def _draw(module: nn.Module, names: Sequence[str], seed: int) -> None:
             # peft's own distribution, from a generator that depends on the module's name alone
             nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator_of(seed, name))
         elif ".lora_B." in name:
+            # B = 0 makes the product 0, so the output is unchanged until B learns
             nn.init.zeros_(parameter)
 
 
@@ -190,6 +197,7 @@ def _layers_of_length_zero(module: nn.Module, adapters: Adapters) -> list[str]:
 def _why_not(
     name: str, module: nn.Module, *, called: frozenset[str], takes_groups: bool = False
 ) -> str:
+    # the cheapest reason first: its low-rank form would be no smaller than the kernel itself
     if isinstance(module, nn.Conv2d) and module.groups > 1 and not takes_groups:
         return "grouped convolution"
     if type(module) not in PLAIN:

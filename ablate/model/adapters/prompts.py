@@ -36,13 +36,16 @@ class Prompted(Wrapped):
         self, base_layer: nn.Module, *, n_tokens: int, n_prefix: int, width: int, dropout: float
     ) -> None:
         super().__init__(base_layer)
+        # zeros until `add_prompts` draws them
         self.prompts = nn.Parameter(torch.zeros(1, n_tokens, width))
         self.n_prefix = n_prefix
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Tokens (B, N, D) -> tokens (B, N, D); the block sees N + P of them."""
+        # `cat` would widen half-precision tokens to the float32 of the prompts, hence the `to`
         prompts = self.dropout(self.prompts).expand(len(tokens), -1, -1).to(tokens.dtype)
+        # class and register tokens stay in front, where timm's pooling looks for them
         prefix = tokens[:, : self.n_prefix]
         patches = tokens[:, self.n_prefix :]
         seen = torch.cat([prefix, prompts, patches], dim=1)  # (B, N + P, D)
@@ -75,8 +78,12 @@ def add_prompts(module: nn.Module, site: AdapterSite) -> Adapters:
             dropout=site.recipe.adapter_dropout,
         )
 
-    names = new_names({name: wrap(module, name, prompted) for name in targets})
+    wrapped = {}
+    for name in targets:
+        wrapped[name] = wrap(module, name, prompted)
+    names = new_names(wrapped)
     if site.seed is not None:
+        # the convolution that cuts the image into patches: (D, channels, height, width of a patch)
         _, n_channels, height, patch_width = cast(Any, module.patch_embed).proj.weight.shape
         # Xavier's bound for a layer from a patch to a token, as in the paper's code
         bound = (6 / (n_channels * height * patch_width + width)) ** 0.5
@@ -93,6 +100,7 @@ def add_prompts(module: nn.Module, site: AdapterSite) -> Adapters:
 
 def _called_blocks(site: AdapterSite) -> tuple[str, ...]:
     """Names such as `blocks.4` around the site's parameters."""
+    # patch embedding, position embedding and final norm lie in no block and get no prompts
     blocks: dict[str, None] = {}
     for name in site.owners:
         match = re.match(r"blocks\.\d+(?=\.)", name)

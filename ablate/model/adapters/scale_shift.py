@@ -47,6 +47,7 @@ class ScaleShift(Wrapped):
     def forward(self, inputs: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Inputs of the layer -> its output, (B, ..., C) or (B, C, H, W), scaled and shifted."""
         output = first_output(self.base_layer(inputs, *args, **kwargs))
+        # channels stand before height and width, or at the end
         shape = (-1, 1, 1) if self.is_channels_first else (-1,)
         shifted = output * self.scale.view(shape) + self.shift.view(shape)
         # autocast computes in half precision, and the float32 scale would widen it again
@@ -56,7 +57,10 @@ class ScaleShift(Wrapped):
         """The layer with scale and shift in its weight and bias; one without a bias gets one."""
         layer = cast(Any, self.base_layer)
         with torch.no_grad():
-            shift = self.shift if layer.bias is None else self.shift + self.scale * layer.bias
+            shift = self.shift
+            if layer.bias is not None:
+                # scale * (W x + bias) + shift: the old bias is scaled too
+                shift = shift + self.scale * layer.bias
             # the first dimension of a weight is the output's channels
             layer.weight.mul_(self.scale.view(-1, *[1] * (layer.weight.ndim - 1)))
             layer.bias = nn.Parameter(shift.detach().clone())
@@ -67,7 +71,10 @@ def add_scale_shift(module: nn.Module, site: AdapterSite) -> Adapters:
     """Put a scale and a shift behind modules of the site in place; see `_base.AddAdapters`."""
     why_not = partial(_why_not, called=site.called)
     targets, skipped = choose_targets(module, site, types=_TYPES, why_not=why_not)
-    names = new_names({name: wrap(module, name, ScaleShift) for name in targets})
+    wrapped = {}
+    for name in targets:
+        wrapped[name] = wrap(module, name, ScaleShift)
+    names = new_names(wrapped)
     return Adapters(
         parameter_names=names,
         targets=targets,

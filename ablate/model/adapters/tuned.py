@@ -14,7 +14,9 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from ablate.errors import SpecError
 from ablate.model.adapters._base import Adapters, AdapterSite
+from ablate.model.units import owner_of
 
+# `_NormBase`, private in torch, is all that BatchNorm and InstanceNorm have in common
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, RmsNorm2d)
 
 
@@ -23,6 +25,7 @@ def add_biases(module: nn.Module, site: AdapterSite) -> Adapters:  # noqa: ARG00
 
     See `_base.AddAdapters`.
     """
+    # "_bias" without a dot: BEiT keeps q_bias and v_bias beside its qkv layer
     return _tune(site, "a bias", lambda name: name.endswith((".bias", "_bias")))
 
 
@@ -30,7 +33,7 @@ def add_norms(module: nn.Module, site: AdapterSite) -> Adapters:
     """Let scale and shift of the norms at the site learn. See `_base.AddAdapters`."""
 
     def is_of_norm(name: str) -> bool:
-        return isinstance(module.get_submodule(name.rpartition(".")[0]), _NORMS)
+        return isinstance(module.get_submodule(owner_of(name)), _NORMS)
 
     return _tune(site, "a norm that learns", is_of_norm)
 
@@ -38,7 +41,9 @@ def add_norms(module: nn.Module, site: AdapterSite) -> Adapters:
 def _tune(site: AdapterSite, what: str, is_tuned: Callable[[str], bool]) -> Adapters:
     names: list[str] = []
     for unit in site.units:
-        names.extend(name for name in unit.parameter_names if is_tuned(name))
+        for name in unit.parameter_names:
+            if is_tuned(name):
+                names.append(name)
     if not names:
         raise SpecError(
             f"adapter {site.recipe.adapter_kind} must find {what} in {site}, there is none; "
@@ -46,6 +51,6 @@ def _tune(site: AdapterSite, what: str, is_tuned: Callable[[str], bool]) -> Adap
         )
     return Adapters(
         parameter_names=tuple(names),
-        targets=tuple(dict.fromkeys(name.rpartition(".")[0] for name in names)),
+        targets=tuple(dict.fromkeys(map(owner_of, names))),
         skipped={},
     )

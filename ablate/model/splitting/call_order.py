@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ablate.model.network import Network
+from ablate.model.units import owner_of
 
 Autocast = Callable[[], AbstractContextManager[None]]
 """Gives the context that training computes in."""
@@ -31,6 +32,7 @@ def record_calls(module: nn.Module, images: Tensor, *, autocast: Autocast) -> li
             handles.append(hook)
     try:
         with torch.no_grad(), autocast():
+            # the order of calls does not depend on how many images there are, and two are cheap
             module(images[:2])
     finally:
         for handle in handles:
@@ -53,11 +55,6 @@ def learning_modules(network: Network) -> set[str]:
     return learning
 
 
-def owner_of(parameter_name: str) -> str:
-    """Return the name of the module that a parameter or buffer belongs to."""
-    return parameter_name.rpartition(".")[0]
-
-
 def first_called(calls: Sequence[str], modules: Collection[str]) -> str | None:
     """Return the first call of one of `modules`, or None."""
     return next((name for name in calls if name in modules), None)
@@ -76,6 +73,7 @@ def modules_shortly_before(first: str, calls: Sequence[str]) -> list[str]:
     begins with a few frozen modules.
     """
     before = [name for name in calls[: calls.index(first)] if not is_within(first, name)]
+    # a module that is called several times counts once, where it is called last
     without_repeats = list(dict.fromkeys(reversed(before)))
     return without_repeats[:N_SHORTLY_BEFORE]
 

@@ -28,12 +28,12 @@ from ablate.model.splitting.call_order import (
     learning_modules,
     modules_around,
     modules_shortly_before,
-    owner_of,
     record_calls,
     skippable_before,
 )
 from ablate.model.splitting.hooks import SplitPlan
 from ablate.model.splitting.parts import SplitCheck, SplitNetwork, install_plan
+from ablate.model.units import owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class NotSplit:
     reason: str
 
 
+# of this process: a worker meets few structures, and each costs several forward passes to split
 _plans: dict[Hashable, SplitPlan | NotSplit] = {}
 
 
@@ -68,6 +69,7 @@ def split_network(
     # stochastic depth adds modules, so that trials of one structure can need plans of their own
     names = tuple(name for name, _ in module.named_modules())
     image_shape = images.shape[1:]
+    # what learns decides where the split lies, so it belongs to the key
     key = (structure, names, tuple(sorted(learning)), tuple(earlier_depths), image_shape)
     plan = None
     if structure is not None:
@@ -93,6 +95,8 @@ def _find_plan(
     if first is None:
         return NotSplit("no called module learns")
     problem: str | None = "nothing is frozen before the first module that learns"
+    # the innermost first, since it leaves most of the network to the prefix; frozen modules before
+    # it are the last resort
     for point in [*modules_around(first, calls), *modules_shortly_before(first, calls)]:
         skipped = skippable_before(point, calls)
         # nothing that learns may be left out, nor may the point lie in a module that owns such
@@ -103,6 +107,7 @@ def _find_plan(
         problem = check.problem_of(plan)
         if problem is None:
             return _with_earlier_points(network, plan, calls, check, depths=earlier_depths)
+    # a point that was tried and not taken has left its reason
     assert problem is not None
     return NotSplit(problem)
 
@@ -121,6 +126,8 @@ def _with_earlier_points(
         first = first_called(calls, _modules_behind(network, depth))
         if first is None:
             continue
+        # a point that fails the check is no loss: this trial only cannot start from the other's
+        # rows
         for point in modules_around(first, calls):
             candidate = _with_point_in_front(plan, point, calls)
             if candidate is not None and check.problem_of(candidate) is None:
@@ -133,7 +140,7 @@ def _modules_behind(network: Network, depth: int) -> set[str]:
     """The modules with parameters in the units behind the `depth` leading ones."""
     modules: set[str] = set()
     for unit in network.units[depth:]:
-        modules.update(owner_of(name) for name in unit.parameter_names)
+        modules.update(map(owner_of, unit.parameter_names))
     return modules
 
 

@@ -94,6 +94,7 @@ def install_hooks(module: nn.Module, plan: SplitPlan, state: PassState) -> Calla
     for name, points in plan.skipped.items():
         child = module.get_submodule(name)
         steps.append(_restore_forward(child))
+        # on the instance: `Module.__call__` finds it there, and the module's own hooks still run
         child.forward = _placeholder(child.forward, name, points, plan, state)
     for point, name in enumerate(plan.points):
         guard = _guard(point, plan, state)
@@ -125,9 +126,11 @@ def _placeholder(
 ) -> Callable[..., Any]:
     def forward_or_zeros(*args: Any, **kwargs: Any) -> Any:
         # a suffix: what comes of this module is replaced at the split point
+        # `start` is None in a whole pass and in a prefix, and None is in no set of positions
         if state.start in points and state.kept is not None:
             return plan.outputs[name].zeros(len(state.kept), device=state.kept.device)
         output = forward(*args, **kwargs)
+        # the first prefix that runs finds out what the zeros will have to look like
         if state.stop is not None and name not in plan.outputs:
             # zeros can stand for a tensor alone
             if not isinstance(output, Tensor):
@@ -140,6 +143,7 @@ def _placeholder(
 
 def _guard(point: int, plan: SplitPlan, state: PassState) -> Guard:
     def guard(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        # what comes in where a pass started was made of zeros, and is replaced below
         if state.stop is not None and state.start != point:
             state.seen[point] = inputs[0].detach()
             plan.inputs.setdefault(point, TensorKind.of(inputs[0]))

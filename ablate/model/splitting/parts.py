@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ablate.errors import first_line
 from ablate.model.splitting.call_order import Autocast
 from ablate.model.splitting.hooks import LastPointReached, PassState, SplitPlan, install_hooks
 
@@ -55,6 +56,7 @@ class SplitNetwork:
         """Activations (B, ...) at an earlier split point -> those at the last one, detached."""
         self._state.start = start
         self._state.kept = activations
+        # the guard at `start` lets these pass for the stand-in images below
         return self._run_to_last_point(self._empty_images(activations))[-1]
 
     def suffix(self, activations: Tensor) -> Tensor:
@@ -79,6 +81,7 @@ class SplitNetwork:
             with torch.no_grad(), suppress(LastPointReached):
                 self.module(images)
             seen = self._state.seen
+            # positions count in the order of calls: the trial's own boundary comes last
             return tuple(seen[point] for point in sorted(seen))
         finally:
             self._state.reset()
@@ -121,8 +124,7 @@ class SplitCheck:
             IndexError,
             AssertionError,
         ) as error:
-            first_line = (str(error).splitlines() or [""])[0]
-            return f"its forward pass cannot be cut: {type(error).__name__}: {first_line}"
+            return f"its forward pass cannot be cut: {type(error).__name__}: {first_line(error)}"
         finally:
             split.undo()
 
@@ -157,6 +159,7 @@ class SplitCheck:
             rows = split.prefix(batch)
             if len(rows) != len(split.split_points):
                 return "a split point is not passed on the way to the next"
+            # the trial's own activation, and the same one reached from each earlier split point
             last_rows = [rows[-1]]
             for point, row in enumerate(rows[:-1]):
                 last_rows.append(split.advance(row, start=point))
@@ -170,5 +173,6 @@ def _is_same(parts: Tensor, whole: Tensor) -> bool:
     """Whether logits (B, n_classes) are equal up to `TOLERANCE`."""
     if parts.shape != whole.shape:
         return False
+    # logits of a head that starts at zero are 0, and a share of 0 would allow no rounding
     largest = whole.abs().max().clamp(min=1e-6)
     return bool((parts - whole).abs().max() <= TOLERANCE * largest)

@@ -50,6 +50,7 @@ def bundle_of(backbone: str) -> Bundle | None:
     """Return the installed package with a backbone's weights, or None."""
     architecture, tag = split_model_name_tag(backbone)
     bundle = BUNDLES.get(architecture)
+    # an untagged backbone means timm's default weights, and those are "in1k" here
     # the packages hold one set of weights, timm's default for the architecture
     if bundle is None or tag not in ("", "in1k"):
         return None

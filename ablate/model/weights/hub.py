@@ -33,7 +33,8 @@ def check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
     if cached_at(hub_id, url) is not None:
         return
     answers: list[str] = []
-    # a thread, since looking up a name has no time limit of its own
+    # a thread, since looking up a name has no time limit of its own; a daemon, so that one that
+    # still waits does not hold up the end of the program
     thread = threading.Thread(target=lambda: answers.append(_ask_hub(hub_id, url)), daemon=True)
     thread.start()
     thread.join(_HUB_SECONDS)
@@ -69,6 +70,7 @@ def _ask_hub(hub_id: str | None, url: str | None) -> str:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
+    # a repository's small file, and of a lone URL the weights: only the header is asked for
     address = str(url)
     if hub_id:
         address = hf_hub_url(_repository_of(hub_id), "config.json")

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from ablate.checksum import digest_of_file
-from ablate.errors import WeightsError
+from ablate.errors import WeightsError, first_line
 from ablate.files import inside
 from ablate.model.backbone import Pooling, create_backbone, pretrained_cfg_of
 from ablate.model.backbone_facts import ImageSize
@@ -22,6 +22,7 @@ from ablate.model.weights.read_file import shown
 from ablate.model.weights.tensor_values import digest_of_tensors, odd_values
 from ablate.model.weights.torchvision_weights import load_torchvision
 
+# what `weights` may say besides a path; for "did you mean"
 _WORDS = ("auto", "hub", "torchvision", "none")
 
 
@@ -48,7 +49,7 @@ def check_weights(backbone: str, weights: str, *, image_size: ImageSize = "auto"
     cannot be reached.
     """
     if weights == "none":
-        # raises for an unknown backbone
+        # there is no file to look for, and an unknown backbone must be refused all the same
         pretrained_cfg_of(backbone)
         return "random"
     return load_backbone(backbone, weights, n_classes=2, image_size=image_size).source
@@ -81,7 +82,6 @@ def load_backbone(
         create_backbone, backbone, n_classes=n_classes, image_size=image_size, drop_path=drop_path
     )
     if weights == "none":
-        pretrained_cfg_of(backbone)
         return Loaded(create(), "random")
     if weights == "auto" and bundle_of(backbone) is not None:
         return _from_package(backbone, create)
@@ -120,12 +120,13 @@ def _from_hub(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
     try:
         module = create(pretrained=True)
     except (OSError, RuntimeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise WeightsError(
             f"weights of {backbone} must load from the timm hub, which answered and failed "
             f"({reason}). {WAYS_OUT}"
         ) from error
     trunk = trunk_tensors(module)
+    # the first fault is enough to send them back
     odd = next(odd_values(trunk, trunk), None)
     if odd is not None:
         raise WeightsError(

@@ -23,6 +23,7 @@ from ablate.model.backbone import Pooling, classifier_names, head_prefixes
 from ablate.model.weights.read_file import read_tensors, shown
 from ablate.model.weights.tensor_values import digest_of_tensors, odd_forms, odd_values
 
+# heads of the pretraining task, as MoCo, SimCLR, BYOL, DINO, iBOT and SwAV name them
 _HEADS = (
     "fc.",
     "head.",
@@ -94,7 +95,10 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
     encoder = file.encoder
     _check_heads(module, file.prefix, encoder, path)
     left_out = set(_left_out(module, encoder))
-    trunk = {name: tensor for name, tensor in encoder.items() if name not in left_out}
+    trunk = {}
+    for name, tensor in encoder.items():
+        if name not in left_out:
+            trunk[name] = tensor
     # before timm's filter converts them, which would raise anything
     _refuse_any(path, list(odd_forms(trunk)))
     match = _best_match(module, encoder)
@@ -104,6 +108,7 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
             f"{'; '.join(match.faults)}. Is it another backbone, or another image_size?"
         )
     _refuse_any(path, list(odd_values(match.tensors, match.wanted)))
+    # from here on nothing can fail: a module is filled whole or not touched
     with torch.no_grad():
         for name, tensor in match.tensors.items():
             match.wanted[name].copy_(tensor)
@@ -135,6 +140,7 @@ def _unpack(module: nn.Module, path: Path) -> _Unpacked:
 
 def _pooling(module: nn.Module, encoder: Mapping[str, Tensor]) -> Pooling:
     """What suits the weights: MAE's class token has no loss of its own (He et al. 2022)."""
+    # only a masked autoencoder has a decoder beside its encoder
     is_mae = any(name.startswith("decoder_") for name in encoder)
     has_tokens = bool(getattr(module, "num_prefix_tokens", 0))
     return "avg" if is_mae and has_tokens else "auto"
@@ -161,6 +167,7 @@ def _notes(module: nn.Module, file: _Unpacked, match: _Match) -> str:
     for name, tensor in match.tensors.items():
         before = file.encoder.get(name)
         if before is not None and before.shape != tensor.shape:
+            # a position embedding for another number of patches
             notes.append(f"{name} resized from {list(before.shape)}")
     # parts of the network -> how many of their tensors were left out
     counts: Counter[str] = Counter()
@@ -170,7 +177,9 @@ def _notes(module: nn.Module, file: _Unpacked, match: _Match) -> str:
     for name in match.left_out:
         counts[f"{file.prefix}{_part_of(name)}"] += 1
     if file.prefix or not set(counts) <= set(classifier_names(module)):
-        parts = [f"{shown(name)} ({count})" for name, count in counts.items()]
+        parts = []
+        for name, count in counts.items():
+            parts.append(f"{shown(name)} ({count})")
         notes.append(f"left out: {some(parts, most=_N_PARTS_LISTED)}")
     return "; ".join(notes)
 
@@ -186,6 +195,7 @@ def _best_match(module: nn.Module, encoder: Mapping[str, Tensor]) -> _Match:
         converted = _match(module, convert(dict(encoder), module))
     except Exception:  # a filter that meets what it was not written for raises anything
         return plain
+    # where neither fits, the file's own names say more than converted ones
     return plain if converted.faults else converted
 
 
@@ -225,6 +235,7 @@ def _left_out(module: nn.Module, encoder: Mapping[str, Tensor]) -> list[str]:
     """Names that are the pretraining task's own, and none of the trunk's, in the file's order."""
     wanted = trunk_tensors(module)
     heads = (*head_prefixes(module), *_NOT_TRUNK)
+    # a trunk can have such a name itself: ConvNeXt's `head.norm` stands before its classifier
     return [name for name in encoder if name.startswith(heads) and name not in wanted]
 
 
@@ -250,6 +261,7 @@ def _prefix_of(module: nn.Module, state: Mapping[str, Tensor]) -> str:
     encoders = [prefix for prefix in counts if 2 * counts[prefix] > most]
 
     def preference(prefix: str) -> tuple[bool, int, int]:
+        # a student before its momentum copy, then the fuller one, then the shorter prefix
         is_momentum = any(word in prefix for word in _MOMENTUM)
         return (not is_momentum, counts[prefix], -len(prefix))
 
@@ -277,6 +289,7 @@ def _part_of(name: str) -> str:
     `module.queue` -> `module.queue`, `module.encoder_k.conv1.weight` -> `module.encoder_k`,
     `fc.weight` -> `fc`.
     """
+    # "module" is the wrapper for several GPUs and says nothing of the part
     parts = name.split(".")
     n_words = 2 if parts[0] == "module" else 1
     return ".".join(parts[:n_words])

@@ -89,6 +89,7 @@ def _plain(state: Mapping[str, Tensor]) -> list[Tensor]:
 
 def _content_of(path: Path) -> object:
     head = _head_of(path)
+    # a zip archive, which `torch.save` has written since 2020
     if head.startswith(b"PK"):
         _check_archive(path)
         return _load(path, _torch_load)
@@ -134,6 +135,7 @@ def _other_kind(head: bytes) -> tuple[str, str]:
         return "it is a tar archive", way_out
     if not head.strip(b"\0"):
         return "it begins with zeros", COPY_AGAIN
+    # letters, spaces and line breaks alone
     if all(byte >= 32 or byte in b"\t\r\n" for byte in head):
         return "it is text", SAVE_AGAIN
     return _DAMAGED, f"{COPY_AGAIN}, or {SAVE_AGAIN}"
@@ -177,7 +179,7 @@ def _load(path: Path, load: Callable[[Path], object]) -> object:
 
 
 def _torch_load(path: Path) -> object:
-    # where DINO and MAE keep their options: a plain record
+    # DINO and MAE keep their options beside the tensors, as a plain record that may be read
     with torch.serialization.safe_globals([argparse.Namespace]):
         return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -201,6 +203,7 @@ def _why_not(error: Exception) -> tuple[str, str]:
 def _open_containers(content: object, path: Path) -> tuple[list[str], dict[str, Tensor]]:
     """The keys that were opened, and the tensors by name."""
     opened: list[str] = []
+    # containers hold containers: {"state_dict": {"model": ...}}
     while isinstance(content, Mapping):
         mapping: Mapping[Any, Any] = content
         key = _first_container(mapping, opened)

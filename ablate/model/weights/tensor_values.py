@@ -35,6 +35,7 @@ def odd_values(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> I
     may hold what float32 cannot.
     """
     for name, tensor in tensors.items():
+        # of the counter any kind of number is right
         due_dtype = tensor.dtype
         if not name.endswith(_COUNTER):
             due_dtype = wanted[name].dtype

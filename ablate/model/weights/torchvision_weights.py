@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from timm.models import split_model_name_tag
 from torch import Tensor, nn
 
-from ablate.errors import WeightsError
+from ablate.errors import WeightsError, first_line
 from ablate.model.weights.place_file import trunk_tensors
 from ablate.model.weights.tensor_values import digest_of_tensors, odd_values
 
@@ -29,6 +30,7 @@ BY_NAME = {name: name for name in f"{_RESNETS} {_DENSENETS}".split()}
 BY_ORDER = {
     "mobilenetv2_100": "mobilenet_v2",
     "mnasnet_100": "mnasnet1_0",
+    # the same architecture under both names, b0 to b4
     **{f"efficientnet_b{i}": f"efficientnet_b{i}" for i in range(5)},
 }
 """timm's name -> torchvision's: tensors have other names, and the same shapes in the same order."""
@@ -56,12 +58,12 @@ def load_torchvision(
     # imported here: few trials ask for it
     from torchvision.models import get_model_weights
 
-    weights = next(iter(get_model_weights(name))).__class__.DEFAULT
+    weights = cast(Any, get_model_weights(name)).DEFAULT
     check_reach(weights.url)
     try:
         state = weights.get_state_dict(progress=False, weights_only=True)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise WeightsError(
             f"weights of torchvision's {name} must load, they do not ({reason}); "
             "weights: PATH takes a file"
@@ -75,6 +77,7 @@ def place_torchvision(module: nn.Module, state: Mapping[str, Tensor], *, is_orde
 
     Raises WeightsError unless every trunk tensor is placed.
     """
+    # the whole state: an order is only an order with the classifier in it
     names = list(module.state_dict())
     tensors = dict(state)
     if is_ordered:
@@ -90,7 +93,8 @@ def place_torchvision(module: nn.Module, state: Mapping[str, Tensor], *, is_orde
             "torchvision's weights must place every trunk tensor, they do not: "
             f"{', '.join(astray[:_N_LISTED])}; is it another version of torchvision?"
         )
-    odd = next(odd_values({name: tensors[name] for name in trunk}, trunk), None)
+    placed = {name: tensors[name] for name in trunk}
+    odd = next(odd_values(placed, trunk), None)
     if odd is not None:
         raise WeightsError(
             f"torchvision's weights must be finite numbers; {odd}. "

@@ -53,7 +53,8 @@ def task_names() -> tuple[str, ...]:
 
 def all_metric_names() -> tuple[str, ...]:
     """Every metric of any task, each once, in the order of the tasks and of their tables."""
-    return tuple(dict.fromkeys(metric.name for metric in _metrics()))
+    names = dict.fromkeys(metric.name for metric in _metrics())
+    return tuple(names)
 
 
 def is_lower_better(name: str) -> bool:
@@ -61,7 +62,10 @@ def is_lower_better(name: str) -> bool:
 
     All tasks mean the same by a name.
     """
-    return any(metric.is_lower_better for metric in _metrics() if metric.name == name)
+    for metric in _metrics():
+        if metric.name == name:
+            return metric.is_lower_better
+    return False
 
 
 def metric_prose(name: str) -> str:

@@ -58,6 +58,7 @@ class FieldRule:
         """The allowed values in words: "bce", "none or balanced"."""
         words = []
         for value in self.allowed:
+            # As a grid file writes it: YAML has null, Python has None.
             words.append("null" if value is None else str(value))
         return " or ".join(words)
 
@@ -93,9 +94,11 @@ class TaskSpec:
 
     def metrics_of(self, n_classes: int) -> tuple[str, ...]:
         """Names of the metrics that exist for so many classes, in the order of the tables."""
-        return tuple(
-            metric.name for metric in self.metrics if metric.n_classes in (None, n_classes)
-        )
+        names = []
+        for metric in self.metrics:
+            if metric.n_classes in (None, n_classes):
+                names.append(metric.name)
+        return tuple(names)
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -111,12 +114,15 @@ class TaskSpec:
 
     def prose(self, name: str) -> str:
         """A metric's name in a sentence; a name that the task does not know stays as it is."""
-        known = {metric.name: metric.prose for metric in self.metrics}
-        return known.get(name, name)
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric.prose
+        return name
 
     @property
     def class_means(self) -> list[str]:
         """Prose of the primary and the secondary metric, where they are means over classes."""
+        # The report then says that classes absent from a split are left out of them.
         judged_by = (self.metric(self.primary), self.metric(self.secondary))
         return [metric.prose for metric in judged_by if metric.is_class_mean]
 

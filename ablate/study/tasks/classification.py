@@ -6,6 +6,7 @@ from ablate.study.tasks._base import HubMetric, Metric, TaskSpec
 
 CLASSIFICATION = TaskSpec(
     name="classification",
+    # The order is that of the columns in every table of a report.
     metrics=(
         Metric(
             "macro_f1",
@@ -19,6 +20,7 @@ CLASSIFICATION = TaskSpec(
             is_class_mean=True,
             hub=HubMetric("roc_auc", {"average": "macro", "multi_class": "ovr"}),
         ),
+        # Secondary reading only: all of these are reported, none decides.
         Metric("accuracy", "accuracy", hub=HubMetric("accuracy")),
         Metric("balanced_accuracy", "balanced accuracy", is_shown=False),
         Metric("nll", "log loss", is_lower_better=True, is_shown=False),

@@ -32,6 +32,7 @@ MULTILABEL = TaskSpec(
     targets="several_labels",
     hub_task="image-classification",
     hub_tags=("multi-label",),
+    # What a reader of the mistake gets to see is the sentence of the rule.
     field_rules={
         "loss": FieldRule(("bce",), "each label is a yes or a no of its own"),
         "logit_adjustment": FieldRule((0,), "it shifts a softmax, and bce has none"),

@@ -42,6 +42,8 @@ class _DepthwiseConv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:
         """Images (B, C, H, W) bf16 and weight (C, 1, kh, kw) float32 -> (B, C, H', W') bf16."""
+        # The float32 weight is kept and not its bf16 copy: the gradients round it again, as
+        # autocast does.
         ctx.save_for_backward(images, weight)
         ctx.geometry = geometry
         return F.conv2d(images, weight.to(images.dtype), None, *geometry)
@@ -98,6 +100,7 @@ def _weight_gradient(
     Whole for a kernel of 3x3, in tiles for a larger one, in fp32 for any other.
     """
     height, width = weight.shape[2:]
+    # A side below a tile holds none, and tiles of a dilated kernel do not lie side by side.
     if min(height, width) < TILE or max(geometry.dilation) > 1:
         _, grad_weight = _convolution_backward(
             gradient.float(), images.float(), weight, geometry, wants=1
@@ -119,6 +122,7 @@ def _tiled_weight_gradient(
     whole = torch.empty_like(weight)
     height, width = weight.shape[2:]
     pad_rows, pad_columns = geometry.padding
+    # Padded once, so that every tile is a shift of the same images.
     images = F.pad(images, (pad_columns, pad_columns, pad_rows, pad_rows))
     unpadded = geometry._replace(padding=(0, 0))
     # what a 3x3 kernel must see to give an output of the gradient's size
@@ -128,6 +132,8 @@ def _tiled_weight_gradient(
         for left in _tile_starts(width):
             seen = images[:, :, top : top + n_rows, left : left + n_columns]
             _, part = _convolution_backward(gradient, seen, tile, unpadded, wants=1)
+            # Where tiles overlap they hold the same values: each is the gradient of those weights
+            # alone.
             whole[:, :, top : top + TILE, left : left + TILE] = part
     return whole
 
@@ -162,6 +168,7 @@ def _convolution_backward(
 
 
 def _is_depthwise(conv: nn.Conv2d) -> bool:
+    # Only what `_DepthwiseConv` computes; anything else keeps torch's own backward.
     return (
         conv.groups == conv.in_channels > 1
         and conv.bias is None
@@ -174,6 +181,7 @@ def _detoured_forward(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     plain = conv.forward
 
     def forward(images: Tensor) -> Tensor:
+        # Forward alone, fp32 and GPUs have no use for the detour.
         if not _is_training_in_bf16():
             return plain(images)
         padding = conv.padding

@@ -19,6 +19,7 @@ import torch
 from ablate.errors import StoreError
 from ablate.files import write_text
 
+# On a shared machine some of nine rounds are undisturbed.
 ROUNDS = 9
 Key = TypeVar("Key")
 _LOG = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ def measurement_file(home: Path, what: str, *details: object) -> Path:
 
     Another processor, torch or detail is another file.
     """
+    # What decides how this machine computes: anything else in it and a resumed study measures
+    # again.
     has_gpu = torch.cuda.is_available()
     parts = [torch.__version__, _processor(), str(has_gpu), *map(str, details)]
     # a separator that stands in no part
@@ -42,7 +45,10 @@ def read_measurement(path: Path) -> dict[str, Any] | None:
         values = json.loads(path.read_bytes().decode())
     except (OSError, ValueError, RecursionError):
         return None
-    return values if isinstance(values, dict) else None
+    # JSON, but not what `write_measurement` wrote
+    if not isinstance(values, dict):
+        return None
+    return values
 
 
 def write_measurement(path: Path, values: Mapping[str, Any]) -> None:
@@ -87,6 +93,7 @@ def _processor() -> str:
     """What tells processors apart that compute differently: on Linux the list of features."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
+        # "flags" on x86, "Features" on ARM; every core has the line, the first is as good as any
         features = next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         return platform.processor()

@@ -57,6 +57,8 @@ def halvings(batch_size: int) -> Iterator[int]:
 
 def free(device: str) -> None:
     """Give back what a trial that was broken off still holds."""
+    # An error's traceback holds frames, and those hold tensors, in circles that only gc finds.
     gc.collect()
     if device == "cuda":
+        # Torch keeps freed blocks for itself: the next, smaller attempt needs them in other sizes.
         torch.cuda.empty_cache()

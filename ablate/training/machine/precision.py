@@ -36,22 +36,29 @@ def choose_compute(home: Path, *, threads: int) -> Compute:
     if values is not None:
         with contextlib.suppress(ValidationError):
             compute = Compute.model_validate(values, strict=True)
+            # The file may have been copied from a machine with another GPU, or with none.
             if (compute.device, compute.threads) == (compute_device(), threads):
                 return compute
     warn_of_damage(path)
-    compute = _cuda_compute(threads) if compute_device() == "cuda" else _cpu_compute(threads)
+    if compute_device() == "cuda":
+        compute = _cuda_compute(threads)
+    else:
+        compute = _cpu_compute(threads)
     write_measurement(path, compute.model_dump(mode="json"))
     return compute
 
 
 def compute_device() -> Literal["cpu", "cuda"]:
     """Where trials run on this machine."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    return "cpu"
 
 
 def training_step(*, is_bf16: bool, is_channels_last: bool) -> Callable[[], object]:
     """Return a training step of a few layers of the shapes that image networks have."""
     memory_format = torch.channels_last if is_channels_last else torch.contiguous_format
+    # Measuring draws weights and images, and no trial may notice it.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = _few_layers().to(memory_format=memory_format)
@@ -60,6 +67,7 @@ def training_step(*, is_bf16: bool, is_channels_last: bool) -> Callable[[], obje
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
             loss = network(images).float().square().mean()
+        # The gradients add up from step to step: their values are of no interest, only the time.
         loss.backward()
 
     return step
@@ -77,6 +85,7 @@ def _cuda_compute(threads: int) -> Compute:
 
 
 def _cpu_compute(threads: int) -> Compute:
+    # Threads belong to the process: whoever measures gets its own number back.
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -91,6 +100,7 @@ def _cpu_compute(threads: int) -> Compute:
         torch.set_num_threads(threads_before)
     fastest_bf16 = min(seconds[True, False], seconds[True, True])
     fastest_fp32 = min(seconds[False, False], seconds[False, True])
+    # bf16 costs digits and contiguous is the less tested layout: each has to earn its place.
     takes_bf16 = fastest_bf16 < WORTH_IT * fastest_fp32
     takes_contiguous = seconds[takes_bf16, False] < WORTH_IT * seconds[takes_bf16, True]
     detour_pays = gradients[torch.float32] < WORTH_IT * gradients[torch.bfloat16]

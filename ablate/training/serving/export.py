@@ -45,6 +45,7 @@ def export_complete(trial_folder: Path, out: Path) -> Path:
     """
     described = read_description(trial_folder)
     trial = Trial.model_validate(described["trial"])
+    # The recipe, before the backbone is built: it takes seconds.
     if trial.recipe.classifier == "knn":
         raise SpecError(
             "nearest neighbours keep the train images' features instead of weights and cannot be "
@@ -57,6 +58,7 @@ def export_complete(trial_folder: Path, out: Path) -> Path:
         network = _trained(trial, trial_folder, described)
     out.mkdir(parents=True)
     state = {}
+    # Every tensor, the frozen ones too: whoever loads the folder needs no backbone.
     for name, tensor in network.module.state_dict().items():
         # safetensors refuses tensors that share memory
         state[name] = tensor.detach().contiguous().clone()
@@ -114,6 +116,7 @@ def _trained(trial: Trial, trial_folder: Path, described: dict[str, Any]) -> Net
         image_size=trial.data.image_size,
         seed=trial.seed,
     )
+    # Before the delta is read: what it was trained on top of decides what it means.
     _check_base(network, read_facts(described.get("facts", {})).weights)
     load_delta(network, read_described(trial_folder, DELTA, described))
     return network
@@ -135,6 +138,7 @@ def _is_merged(network: Network, recipe: Recipe) -> bool:
     if recipe.adapter_kind in ("none", *NOT_MERGEABLE):
         return False
     side = network.preprocessing.image_size
+    # Noise of a fixed seed: images of the data set need not be on the machine that exports.
     generator = torch.Generator().manual_seed(stream(0, "adapter", "merge"))
     images = torch.randn(4, 3, side, side, generator=generator)
     difference = merge_adapters(network, images)

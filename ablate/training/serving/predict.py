@@ -28,6 +28,7 @@ from ablate.study.trial import Trial
 from ablate.training.serving.export import TRIAL, WEIGHTS, read_described, read_description
 from ablate.training.tasks import Task, serving_task
 
+# Bounds the memory of a call, whatever number of images it is given.
 MAX_BATCH = 64
 
 
@@ -51,6 +52,7 @@ class Classifier:
         `images` are RGB (N, H, W, 3) uint8 of any size; they get the preprocessing that
         validation had. `params` is there for MLflow and takes nothing.
         """
+        # MLflow may hand over lists, or another integer type.
         pixels = np.asarray(images, dtype=np.uint8)
         return self.predict_images(Image.fromarray(image) for image in pixels)
 
@@ -74,6 +76,7 @@ class Classifier:
 
     def classify(self, image: Image.Image) -> dict[str, float]:
         """Return class -> probability for one image, the most probable first."""
+        # A user's image may be a palette, grey or with alpha; the network has three channels.
         (probabilities,) = self._probabilities([self._prepared(image.convert("RGB"))])
         best_first = np.argsort(-probabilities)
         return {self.class_names[index]: float(probabilities[index]) for index in best_first}
@@ -105,11 +108,13 @@ def load_classifier(folder: Path | str) -> Classifier:
     trial = Trial.model_validate(described["trial"])
     state = read_described(folder, WEIGHTS, described)
     module = build_network(
+        # Merged weights fit the backbone as it is; unmerged ones need their adapters around it.
         _bare_recipe(trial.recipe, described),
         n_classes=len(described["class_names"]),
         image_size=trial.data.image_size,
         seed=trial.seed,
     ).module
+    # Before loading: a strict load would refuse the biases that a merged shift needs.
     admit_biases(module, state)
     try:
         module.load_state_dict(state, strict=True)

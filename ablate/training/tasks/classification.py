@@ -69,6 +69,7 @@ class Classification:
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of logits (B, C); with class weights the mean is weighted, as torch's is."""
+        # Half-precision logits would lose digits in the softmax: the loss is computed in fp32.
         logits = outputs.float()
         if self.logit_shift is not None:
             logits = logits + self.logit_shift
@@ -82,12 +83,15 @@ class Classification:
         shares = targets if is_mixed else F.one_hot(targets, n_classes).float()
         if self.kind == "bce":
             return self._one_against_rest(logits, shares).sum() / self.mass(targets)
+        # Smoothing gives each class an equal part of what is taken from the label.
         smooth = shares * (1 - self.label_smoothing) + self.label_smoothing / n_classes
         log_p = torch.log_softmax(logits, dim=1)
         each = -smooth * log_p  # (B, C)
         if self.kind == "focal":  # Lin et al., 2017 (arXiv 1708.02002)
             each = each * (1 - log_p.exp()) ** self.focal_gamma
         if self.class_weights is not None:
+            # A class's weight applies to its term, as in torch: a mixed image weighs as its shares
+            # do.
             each = each * self.class_weights
         return each.sum() / self.mass(targets)
 
@@ -116,6 +120,7 @@ class Classification:
 
     def _one_against_rest(self, logits: Tensor, shares: Tensor) -> Tensor:
         """(B, C): an image weighs as its label does in every term, also of the other classes."""
+        # (B, C) shares; with one label per image all but one of a row are 0.
         weighed = shares
         if self.class_weights is not None:
             weighed = shares * self.class_weights

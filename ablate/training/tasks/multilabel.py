@@ -47,6 +47,7 @@ class Multilabel:
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Of logits (B, C): the sum over the classes, mean over the images."""
+        # Mixed images have shares already: smoothing shrinks those towards one half as well.
         smooth = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
         total = F.binary_cross_entropy_with_logits(
             outputs.float(), smooth, pos_weight=self.class_weights, reduction="sum"
