@@ -8,12 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.data.grouping import check_sides, groups_of
 from ablate.data.sources._base import Item, targets_of
 from ablate.errors import DataError
 from ablate.streams import stream
 from ablate.study.trial import SPLITS, DataSpec, Fractions
+from ablate.targets import Targets
+from ablate.targets.group_stratification import deal_groups
 
 Parts = Mapping[str, tuple[Item, ...]]
+_N_AT_ONCE = 10_000
 
 
 def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tuple[Parts, str]:
@@ -31,6 +38,8 @@ def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tupl
     for split in SPLITS:
         parts[split] = tuple(item for item in items if item.split == split)
     missing = [split for split in SPLITS if not parts[split]]
+    if spec.group_by is not None:
+        check_sides(parts, rule=spec.group_by)
     if not missing:
         return parts, official
     if missing == ["val", "test"]:
@@ -58,12 +67,14 @@ def _all_drawn(items: Sequence[Item], spec: DataSpec, *, why: str, of: str) -> t
     """Draw all three splits from `items`; `of` is what the rule says they are."""
     seed, fractions = _seed_and_fractions(spec, why)
     shares = [fractions.train, fractions.val, fractions.test]
-    parts = dict(zip(SPLITS, _draw(items, shares, seed=seed, purpose="all"), strict=True))
+    parts = dict(zip(SPLITS, _draw_sides(items, shares, seed=seed, purpose="all"), strict=True))
     shares_in_words = ", ".join(
         f"{split} {share:g}" for split, share in zip(SPLITS, shares, strict=True)
     )
     targets = targets_of(items)
     stratified = f"{targets.stratification}{targets.reference}"
+    if spec.group_by is not None:
+        stratified = "stratified as far as whole groups allow"
     return parts, f"{stratified}, {shares_in_words}{of}, split_seed {seed}"
 
 
@@ -74,12 +85,15 @@ def _one_drawn(parts: Parts, spec: DataSpec, *, drawn: str, official: str) -> tu
     fraction = getattr(fractions, drawn)
     share = fraction / (fractions.train + fraction)
     pool = parts["train"]
-    train, rest = _draw(pool, [1 - share, share], seed=seed, purpose=drawn)
+    train, rest = _draw_sides(pool, [1 - share, share], seed=seed, purpose=drawn)
     kept = "val"
     if drawn == "val":
         kept = "test"
+    drawn_how = _a_stratified(pool)
+    if spec.group_by is not None:
+        drawn_how = "in whole groups, as stratified as they allow, about"
     rule = (
-        f"{official} {kept}; {drawn} {_a_stratified(pool)} {share:.3g} of the official train, "
+        f"{official} {kept}; {drawn} {drawn_how} {share:.3g} of the official train, "
         f"split_seed {seed}"
     )
     return {**parts, "train": train, drawn: rest}, rule
@@ -153,6 +167,48 @@ def _a_stratified(items: Sequence[Item]) -> str:
     return f"{article} {adjective}"
 
 
+def _draw_sides(
+    items: Sequence[Item], shares: list[float], *, seed: int, purpose: str
+) -> list[tuple[Item, ...]]:
+    """Deal images to the sides of a split: one by one, or whole groups where there are some."""
+    names = groups_of(items)
+    if names is None:
+        return _draw(items, shares, seed=seed, purpose=purpose)
+    # np.unique sorts: groups come in the same order whatever the order of the images
+    groups, group_of = np.unique(np.array(names, dtype=object), return_inverse=True)
+    keys = []
+    for group in groups:
+        keys.append((stream(seed, "split", purpose, "group", group), str(group)))
+    counts = _class_counts(targets_of(items), group_of.ravel(), n_groups=len(groups))
+    part_of = deal_groups(counts, shares, keys)[group_of.ravel()].tolist()
+    return _parts(items, part_of, n_parts=len(shares))
+
+
+def _class_counts(
+    targets: Targets, group_of: NDArray[np.integer], *, n_groups: int
+) -> NDArray[np.int64]:
+    """(G, C + 1) images of each class in each group, last those without a class."""
+    counts = np.zeros((n_groups, targets.n_classes + 1), dtype=np.int64)
+    # Some at a time: a million images of a thousand classes would not fit into memory.
+    for start in range(0, len(targets), _N_AT_ONCE):
+        rows = np.arange(start, min(start + _N_AT_ONCE, len(targets)))
+        membership = targets.take(rows).membership()
+        np.add.at(counts[:, :-1], group_of[rows], membership)
+        np.add.at(counts[:, -1], group_of[rows], ~membership.any(axis=1))
+    return counts
+
+
+def _parts(
+    items: Sequence[Item], part_of: Sequence[int], *, n_parts: int
+) -> list[tuple[Item, ...]]:
+    """Parts keep the order of `items`; -1 is no part, where fewer are drawn than there are."""
+    parts: list[list[Item]] = [[] for _ in range(n_parts)]
+    for item, part in zip(items, part_of, strict=True):
+        if part >= 0:
+            parts[part].append(item)
+    return [tuple(part) for part in parts]
+
+
 def _draw(
     items: Sequence[Item], shares: list[float], *, seed: int, purpose: str, total: int | None = None
 ) -> list[tuple[Item, ...]]:
@@ -163,8 +219,4 @@ def _draw(
     # The key of an image depends on nothing but the image: more images leave its place alone.
     keys = [(stream(seed, "split", purpose, item.image_id), item.image_id) for item in items]
     part_of = targets_of(items).deal(keys, shares, total=total).tolist()
-    parts: list[list[Item]] = [[] for _ in shares]
-    for item, part in zip(items, part_of, strict=True):
-        if part >= 0:  # -1: in no part, where fewer are drawn than there are
-            parts[part].append(item)
-    return [tuple(part) for part in parts]
+    return _parts(items, part_of, n_parts=len(shares))

@@ -305,6 +305,8 @@ def _checks(results: Results) -> list[ReportCheck]:
         *[ReportCheck(name=name, n_found=n) for name, n in results.insight.checks().items()],
         ReportCheck(name="files_of_several_frames", n_found=data.n_first_frames),
     ]
+    if data.groups is not None:
+        checks.append(ReportCheck(name="groups_of_test", n_found=data.groups.n_groups["test"]))
     for split in ("val", "test"):
         counts: Sequence[int] = data.class_counts.get(split, ())
         n_absent = sum(count == 0 for count in counts)

@@ -27,11 +27,15 @@ FILES = (PREDICTIONS, DELTA, TRIAL)
 def store_predictions(
     folder: Path, outputs: Mapping[str, NDArray[np.float32]], store: ImageStore, *, task: str
 ) -> None:
-    """Write the predictions of each split, by its name, beside its images' ids and targets."""
+    """Write the predictions of each split, by its name, beside its images' ids and targets.
+
+    And their groups, where there are some.
+    """
     predictions = {}
     for name, array in outputs.items():
-        image_ids = store.split(name).image_ids
-        predictions[name] = SplitPredictions(image_ids, store.targets(name), array)
+        split = store.split(name)
+        targets = store.targets(name)
+        predictions[name] = SplitPredictions(split.image_ids, targets, array, split.groups)
     write_predictions(folder / PREDICTIONS, predictions, task=task)
 
 

@@ -191,6 +191,8 @@ def _named(stored: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
         decoded = CODECS[record.task].decode(columns, n_classes=len(class_names))
         memberships = decoded.targets.membership().tolist()
         frame = pd.DataFrame({"split": split, "image_id": decoded.image_ids})
+        if decoded.groups is not None:
+            frame["group"] = decoded.groups
         frame["label"] = [_words(row, class_names) for row in memberships]
         frame["top_class"] = [class_names[index] for index in decoded.outputs.argmax(axis=1)]
         for index, name in enumerate(class_names):

@@ -34,6 +34,8 @@ class HeldOut:
     """None where they were not stored."""
     weights: NDArray[np.float32]
     """(draws, N) that resample the test images, the same for every run of the study."""
+    group_of: NDArray[np.int64] | None = None
+    """(N,) group of each test image, in [0, G), where whole groups are resampled."""
 
 
 @dataclass(frozen=True)
