@@ -20,6 +20,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from ablate._version import __version__
 from ablate.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -171,3 +172,34 @@ def test_a_reader_that_has_gone_and_a_full_disk(tmp_path: Path) -> None:
     done = ablate("cache", "list", cwd=tmp_path, stdout=write)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, f"ablate {__version__}\n")
+
+
+def test_a_shell_completes_names_of_grids_and_paths_of_grid_files(tmp_path: Path) -> None:
+    grids = tmp_path / "experiments"
+    grids.mkdir()
+    for name in ("mine.yaml", "more.yml", "notes.txt"):
+        (grids / name).touch()
+
+    def offered(typed: str) -> list[str]:
+        environment = {
+            "_ABLATE_COMPLETE": "complete_bash",
+            "COMP_WORDS": f"ablate run {typed}",
+            "COMP_CWORD": "2",
+        }
+        # as the shell calls it: by the name that is completed
+        words = [sys.executable, "-c", "from ablate.cli.main import app; app(prog_name='ablate')"]
+        named = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        done = subprocess.run(
+            words, cwd=tmp_path, env=named, text=True, check=True, stdout=subprocess.PIPE
+        )
+        return done.stdout.split()
+
+    assert offered("m") == ["mine", "more"]
+    assert offered("flowers1") == ["flowers102"]
+    assert offered("exp") == ["experiments/"]
+    assert offered("experiments/m") == ["experiments/mine.yaml", "experiments/more.yml"]

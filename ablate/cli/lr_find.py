@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import DataDir, GridName, Json, NoFallback
+from ablate.cli.options import DataDir, GridName, Json, NoFallback, Settings
 from ablate.cli.output import console_for, print_document
 from ablate.exits import user_errors
 
@@ -20,6 +20,7 @@ def lr_find(
     highest: Annotated[float, typer.Option(help="head LR of the last step")] = 1.0,
     steps: Annotated[int, typer.Option(min=10, help="optimizer steps")] = 100,
     data_dir: DataDir = None,
+    settings: Settings = None,
     no_fallback: NoFallback = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads  [default: as ablate run]")
@@ -36,7 +37,7 @@ def lr_find(
         from ablate.workflow.requests import request
 
         console = console_for(is_json=as_json)
-        asked = request(grid)
+        asked = request(grid, settings=settings or ())
         folders = find_folders(data_dir=data_dir)
         # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])

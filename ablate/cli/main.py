@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
+from typing import Annotated
 
 import typer
 
+from ablate._version import __version__
 from ablate.cli.cache import cache_app
 from ablate.cli.compare import compare
 from ablate.cli.group import CommandGroup
@@ -27,12 +29,34 @@ from ablate.terminal import be_patient
 
 app = typer.Typer(
     cls=CommandGroup,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # help texts hold brackets, which rich's markup would eat
-    help="Which way of transferring a pretrained model works on your images?",
 )
+
+
+def _show_version(*, is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"ablate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options_of_the_program(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda is_asked: _show_version(is_asked=is_asked),
+            is_eager=True,  # before a missing command is remarked upon
+            help="print the version",
+        ),
+    ] = False,
+) -> None:
+    """Which way of transferring a pretrained model works on your images?"""
+
+
 # The order is that of `--help`: from what a study begins with to what is asked of it later.
 app.command()(run)
 app.command()(plan)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import DataDir, GridName, Json, NoFallback, Seeds
+from ablate.cli.options import DataDir, GridName, Json, NoFallback, Seeds, Settings
 from ablate.cli.output import console_for, print_document
 from ablate.exits import user_errors
 
@@ -14,6 +14,7 @@ from ablate.exits import user_errors
 def plan(
     grid: GridName,
     data_dir: DataDir = None,
+    settings: Settings = None,
     seeds: Seeds = None,
     no_fallback: NoFallback = False,
     probe: Annotated[
@@ -37,7 +38,7 @@ def plan(
         from ablate.workflow.requests import request
 
         console = console_for(is_json=as_json)
-        asked = request(grid)
+        asked = request(grid, settings=settings or ())
         folders = find_folders(data_dir=data_dir)
         chosen_seeds = None
         if seeds is not None:

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import DataDir, GridName, Json, NoFallback, NoImages, ReportDir, Seeds
+from ablate.cli.options import (
+    DataDir,
+    GridName,
+    Json,
+    NoFallback,
+    NoImages,
+    ReportDir,
+    Seeds,
+    Settings,
+)
 from ablate.cli.output import console_for, print_document
 from ablate.exits import FAILED, user_errors
 
@@ -14,6 +23,7 @@ from ablate.exits import FAILED, user_errors
 def run(
     grid: GridName,
     data_dir: DataDir = None,
+    settings: Settings = None,
     seeds: Seeds = None,
     workers: Annotated[
         int | None,
@@ -91,7 +101,7 @@ def run(
 
         # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
-        asked = request(grid)
+        asked = request(grid, settings=settings or ())
         folders = find_folders(data_dir=data_dir, optuna_url=optuna_storage)
         chosen_seeds = None
         if seeds is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import DataDir, GridName, Json, NoFallback
+from ablate.cli.options import DataDir, GridName, Json, NoFallback, Settings
 from ablate.cli.output import console_for, print_document
 from ablate.exits import user_errors
 
@@ -33,6 +33,7 @@ def views(
         Path | None, typer.Option(help="PNG file  [default: $ABLATE_HOME/views/GRID.png]")
     ] = None,
     data_dir: DataDir = None,
+    settings: Settings = None,
     no_fallback: NoFallback = False,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +47,7 @@ def views(
         from ablate.workflow.requests import request
 
         console = console_for(is_json=as_json)
-        asked = request(grid)
+        asked = request(grid, settings=settings or ())
         folders = find_folders(data_dir=data_dir)
         # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])

@@ -122,9 +122,10 @@ class Grid(BaseModel):
         description="for two classes: the report gives the recall on test at the threshold that "
         "reaches this precision of the second class on val",
     )
-    # Neither stands in the file as a field: the one is the file's name, the other its comment.
+    # None stands in the file as a field: its name, its comment, and what `--set` changed in it.
     name: str = Field("", exclude=True)
     question: str = Field("", exclude=True)
+    settings: tuple[str, ...] = Field((), exclude=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -6,7 +6,7 @@ nearest valid word.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ablate.grid.file_mistakes import file_mistakes
 from ablate.grid.file_names import check_name
 from ablate.grid.former_fields import with_current_fields
 from ablate.grid.grid_file import Grid
+from ablate.grid.settings import with_settings
 from ablate.grid.wording import shown
 from ablate.grid.yaml_lines import MAX_BYTES, Mistake, YamlFile, read_yaml
 from ablate.recipe.levels import as_written
@@ -22,14 +23,18 @@ from ablate.recipe.levels import as_written
 _NOT_FIELDS = {
     "name": "is not a field here: a grid is called as its file is",
     "question": "is not a field here: the question of a grid is the first comment of its file",
+    "settings": "is not a field here: it is what the command line changes with --set",
 }
 """Fields of `Grid` that do not come from fields of the file -> where they come from."""
 _MAX_LISTED = 100
 """Mistakes that one message lists."""
 
 
-def load_grid(path: Path) -> Grid:
-    """Read and check a grid file. Raises SpecError that lists every mistake with its line."""
+def load_grid(path: Path, *, settings: Sequence[str] = ()) -> Grid:
+    """Read and check a grid file. Raises SpecError that lists every mistake with its line.
+
+    `settings` take the place of what the file says: `base.epochs=3`.
+    """
     check_name(path)
     try:
         with path.open("rb") as file:
@@ -48,16 +53,16 @@ def load_grid(path: Path) -> Grid:
             f"{path}: a grid file must be readable text in UTF-8, got byte 0x{byte:02x} "
             f"at position {error.start}; save it as UTF-8"
         ) from None
-    return parse_grid(text, name=path.stem, shown_as=str(path))
+    return parse_grid(text, name=path.stem, shown_as=str(path), settings=settings)
 
 
-def parse_grid(text: str, *, name: str, shown_as: str) -> Grid:
-    """Check the text of a grid file called `name`.
+def parse_grid(text: str, *, name: str, shown_as: str, settings: Sequence[str] = ()) -> Grid:
+    """Check the text of a grid file called `name`, changed by `settings`.
 
     Raises SpecError; `shown_as` is the file's name in its message.
     """
     try:
-        file = with_current_fields(read_yaml(text))
+        file = with_current_fields(with_settings(read_yaml(text), settings))
     except SpecError as error:
         raise SpecError(f"{shown_as}: {error}") from None
     if not isinstance(file.values, dict):
@@ -65,7 +70,8 @@ def parse_grid(text: str, *, name: str, shown_as: str) -> Grid:
             f"{shown_as}: a grid file must be a mapping with task, data, base, axes, seeds, "
             f"baseline and select_by, got {shown(file.values)}"
         )
-    values = as_written({**file.values, "name": name, "question": _first_comment(text)})
+    not_in_file = {"name": name, "question": _first_comment(text), "settings": list(settings)}
+    values = as_written({**file.values, **not_in_file})
     # All at once: whoever mends a file should not meet its second mistake after the first.
     mistakes = [*file.mistakes, *_not_fields(file), *_placed(values, file)]
     if mistakes:

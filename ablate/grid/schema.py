@@ -24,6 +24,9 @@ def grid_schema() -> dict[str, Any]:
     schema = Grid.model_json_schema()
     fields = Recipe.model_json_schema()["properties"]
     schema["title"] = "ablate grid file"
+    for name, field in Grid.model_fields.items():
+        if field.exclude:  # known from elsewhere: an editor must not offer what the parser refuses
+            del schema["properties"][name]
     axes: dict[str, Any] = {}
     tuned: dict[str, Any] = {}
     for name, field in fields.items():

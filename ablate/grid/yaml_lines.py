@@ -16,6 +16,8 @@ YamlPath = tuple[str | int, ...]
 """Keys and list positions from the top of the file to a value."""
 Problem = tuple[YamlPath, str]
 """What is wrong with the value at a path: a `Mistake` whose line is not looked up yet."""
+NOT_IN_FILE = 0
+"""The line of what the command line has set."""
 MAX_BYTES = 1_000_000
 """A grid file is a page of text."""
 MAX_VALUES = 25_000
@@ -32,7 +34,10 @@ _LINE_BREAKS = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing that is wrong, at a line (1-based) and a path: ("axes", "freeze_depth", 2)."""
+    """One thing that is wrong, at a line (1-based) and a path: ("axes", "freeze_depth", 2).
+
+    Line 0 is the command line's `--set`.
+    """
 
     line: int
     path: YamlPath
@@ -42,7 +47,10 @@ class Mistake:
         prefix = ""
         if self.path:
             prefix = f"{dotted(self.path)}: "
-        return f"line {self.line}: {prefix}{printable(self.text)}"
+        text = f"{prefix}{printable(self.text)}"
+        if self.line == NOT_IN_FILE:
+            return f"--set {text}"
+        return f"line {self.line}: {text}"
 
 
 @dataclass(frozen=True, slots=True)

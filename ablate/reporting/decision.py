@@ -83,6 +83,9 @@ class Decision:
     """The first open question that some number of seeds would settle."""
     settling_command: str | None
     """What to type to settle it; with one seed, to learn anything at all."""
+    spoken_against: Effect | None
+    """The largest settled difference that the arm to use is on the worse side of, where it is not
+    shown to be better than the baseline; None where no settled answer speaks against it."""
 
 
 def decide(results: Results) -> Decision | None:
@@ -116,6 +119,7 @@ def decide(results: Results) -> Decision | None:
         n_compared=len(compared),
         settled_next=settled_next,
         settling_command=_settling_command(results, settled_next),
+        spoken_against=_spoken_against(results, use, compared),
     )
 
 
@@ -145,6 +149,22 @@ def _compared(results: Results) -> list[Effect]:
         if effect.n_pairs and not effect.comparison.is_interaction:
             compared.append(effect)
     return compared
+
+
+def _spoken_against(results: Results, use: Option, compared: Sequence[Effect]) -> Effect | None:
+    """The largest settled answer against the arm: val chose it, and test may disagree with val."""
+    if use.gap is not None and use.gap.judged.verdict is Verdict.BETTER:
+        # its own difference to the baseline says more than a mean over its companions
+        return None
+    place = results.record.arms.index(use.arm)
+    against = []
+    for effect in compared:
+        if effect.judged.excludes_zero:
+            worse_side = 0 if effect.verdict is Verdict.WORSE else 1
+            worse_arms = {cell[worse_side] for cell in effect.comparison.contrast.cells}
+            if place in worse_arms:
+                against.append(effect)
+    return max(against, key=lambda effect: abs(effect.estimate), default=None)
 
 
 def _cheapest(results: Results, arms: Sequence[ArmRecord]) -> Option | None:

@@ -7,19 +7,29 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 MAKEFILE = Path("Makefile")
 
 
-def run_command(grid: str, *, seeds: str | None = None) -> str:
-    """The command that runs a grid, or goes on with it."""
+def run_command(grid: str, *, seeds: str | None = None, settings: Sequence[str] = ()) -> str:
+    """The command that runs a grid, or goes on with it.
+
+    `settings` are those of `--set`: without them it would be another study.
+    """
+    options = []
+    for setting in settings:
+        options += ["--set", setting]
     if _has_target("ablation"):
         command = f"make ablation GRID={shlex.quote(grid)}"
         if seeds:
             command += f" SEEDS={shlex.quote(seeds)}"
+        if options:
+            # The shell that make starts reads ARGS once more, so it is quoted twice.
+            command += f" ARGS={shlex.quote(shlex.join(options))}"
         return command
-    words = ["ablate", "run", grid]
+    words = ["ablate", "run", grid, *options]
     if seeds:
         words += ["--seeds", seeds]
     return shlex.join(words)

@@ -34,7 +34,7 @@ def find_grid(name_or_path: str) -> Path:
     """
     file = _grid_file(name_or_path)
     if file is None:
-        near = nearest(name_or_path, _known_grids())
+        near = nearest(name_or_path, known_grids())
         raise SpecError(f"GRID must be {_what_grid_is()}, got {_shown(name_or_path)}{near}")
     return file
 
@@ -65,7 +65,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _known_grids() -> list[str]:
+def known_grids() -> list[str]:
+    """Return the names of the grids in `experiments/` and of the packaged examples, in order."""
     names = set()
     for folder in (GRIDS, packaged_grids()):
         names |= {path.stem for path in folder.glob("*.y*ml") if path.suffix in SUFFIXES}
@@ -73,7 +74,7 @@ def _known_grids() -> list[str]:
 
 
 def _what_grid_is() -> str:
-    known = ", ".join(_known_grids()) or "there are none here"
+    known = ", ".join(known_grids()) or "there are none here"
     return f"a name in {GRIDS}/ ({known}) or the path of a .yaml file"
 
 

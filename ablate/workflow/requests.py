@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,22 @@ class Request:
         return f"grid {self.grid.name}: {question}"
 
 
-def request(grid: Grid | Mapping[str, Any] | Path | str, *, name: str = "grid") -> Request:
-    """Read and check a grid. `name` is that of a mapping. Raises SpecError."""
+def request(
+    grid: Grid | Mapping[str, Any] | Path | str,
+    *,
+    name: str = "grid",
+    settings: Sequence[str] = (),
+) -> Request:
+    """Read and check a grid. `name` is that of a mapping. Raises SpecError.
+
+    `settings` (`base.epochs=3`) change what the file of a grid says.
+    """
     if isinstance(grid, Grid):
         return Request(grid)
     if isinstance(grid, Mapping):
         return Request(_from_mapping(grid, name=name))
     file = find_grid(str(grid))
-    return Request(load_grid(file), file, str(grid))
+    return Request(load_grid(file, settings=settings), file, str(grid))
 
 
 def _from_mapping(values: Mapping[str, Any], *, name: str) -> Grid:

@@ -8,6 +8,8 @@ import pytest
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.decision import command_with_seeds, decide
+from ablate.reporting.pages.sections.first_screen import first_screen
+from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.conclusions import ties_sentence
 from ablate.study.question import Question
 
@@ -105,3 +107,33 @@ def test_the_summary_names_the_cheapest_of_the_first_screen(published) -> None:
         if cheapest.arm == results.champion:
             named = "No other trains fewer"
         assert named in ties_sentence(changed)
+
+
+def test_a_settled_answer_against_the_best_on_val_is_said_beside_it(build) -> None:
+    published = build(seeds=range(8))
+    results = compute_results(published.study, published.predictions)
+    settled = {}
+    for effect in results.effects.promised:
+        if effect.verdict is Verdict.BETTER and not effect.comparison.is_interaction:
+            settled[effect.comparison.name] = effect
+    thawed = settled["freeze_depth=-1"]
+    # as if val had chosen an arm whose level test has shown to be the worse one
+    place = thawed.comparison.contrast.cells[0][1]
+    misled = replace(results, champion=results.record.arms[place])
+    decision = decide(misled)
+    assert decision is not None and decision.spoken_against is thawed
+    screen = first_screen(misled, lambda *_: "")
+    assert "| Best on val | How sure |" in screen
+    said = (
+        f"`freeze_depth=all` is worse than `freeze_depth=-1`, {-100 * thawed.estimate:+.1f} points"
+    )
+    assert f"| a settled answer speaks against it: {said} |" in screen
+
+
+def test_nothing_speaks_against_the_best_on_val_where_val_and_test_agree(build) -> None:
+    published = build(seeds=range(8))
+    results = compute_results(published.study, published.predictions)
+    decision = decide(results)
+    assert decision is not None and decision.n_settled > 0
+    assert decision.spoken_against is None
+    assert "| Use this | How sure |" in first_screen(results, lambda *_: "")

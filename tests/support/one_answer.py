@@ -370,6 +370,11 @@ def _first_screen(readme: str, known: Answers) -> Iterator[tuple[str, Any, Any]]
     }
     headline = words[answer.verdict]
     yield "README.md, how sure", f"**{headline}**" in cards, True
+    spoken = re.search(rf"speaks against it: .* is worse than .*?, ({NUMBER}) points", cards)
+    if spoken is not None:
+        judged = (*known.of_effect.values(), *known.of_question.values())
+        losses = [-abs(float(a.value)) for a in judged if a.verdict in ("better", "worse")]
+        yield "README.md, speaks against it", float(spoken[1]) in losses, True
 
 
 def _fresh(files: Mapping[str, str], known: Answers) -> Iterator[tuple[str, Any, Any]]:

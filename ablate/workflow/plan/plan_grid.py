@@ -188,7 +188,7 @@ def plan_grid(
         folders,
         seeds=seeds,
         allow_fallback=allow_fallback,
-        command=run_command(grid.name, seeds=seeds_text),
+        command=run_command(grid.name, seeds=seeds_text, settings=grid.settings),
     )
     networks = CachedFacts(folders.home / "looks")
     arms = check_arms(resolved, networks=networks)

@@ -152,7 +152,7 @@ def prepare_context(
         folders,
         seeds=options.seeds,
         allow_fallback=options.allow_fallback,
-        command=run_command(grid.name, seeds=options.seeds_text),
+        command=run_command(grid.name, seeds=options.seeds_text, settings=grid.settings),
     )
     watcher.data_found(resolved)
     with watcher.preparing() as on_progress:

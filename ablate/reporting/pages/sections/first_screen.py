@@ -12,13 +12,14 @@ from collections.abc import Sequence
 
 from ablate.quoting import code, one_line
 from ablate.reporting.decision import FEWEST_SEEDS, Decision, OpenQuestion, Option, decide
+from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.pages.sections.arm_rows import arm_rows, legend, varied_axes
 from ablate.reporting.results import Results, ShowFigure, prose
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.conclusions import metric_cell
 from ablate.reporting.text.confirmation_sentences import confirmation_line
-from ablate.reporting.text.effect_sentences import interval_text
+from ablate.reporting.text.effect_sentences import interval_text, sides
 from ablate.reporting.text.layout import CARDS, COLUMNS
 from ablate.reporting.text.markdown import (
     bullets,
@@ -91,7 +92,8 @@ def _cards(results: Results, decision: Decision) -> str:
     ]
     # the cards are columns of a table, the one layout that GitHub has; short ones end early
     rows = list(itertools.zip_longest(*columns, fillvalue=""))
-    header = ["Use this", "How sure", "Cheapest that may be as good"]
+    first = "Use this" if decision.spoken_against is None else "Best on val"
+    header = [first, "How sure", "Cheapest that may be as good"]
     return table(header, rows, n_text_columns=3)
 
 
@@ -135,7 +137,10 @@ def _cost_line(use: Option, baseline: Option | None) -> str:
 
 
 def _sure_card(results: Results, decision: Decision) -> list[str]:
-    lines = [f"**{_headline(decision)}**", _family(results, decision)]
+    lines = [f"**{_headline(decision)}**"]
+    if decision.spoken_against is not None:
+        lines.append(_spoken_against_line(decision.spoken_against))
+    lines.append(_family(results, decision))
     fresh = confirmation_line(results)
     if fresh:
         lines.append(fresh)
@@ -165,6 +170,17 @@ def _open_line(results: Results, question: OpenQuestion) -> str:
     if question.n_seeds is None:
         return f"{name}: open; more than {MOST_SEEDS} seeds would settle it"
     return f"{name}: about {question.n_seeds} seeds would settle it"
+
+
+def _spoken_against_line(effect: Effect) -> str:
+    """`freeze_depth=0` is worse than `freeze_depth=all`, -5.7 points."""
+    worse, better = sides(effect.comparison)
+    loss = -abs(effect.estimate)
+    if effect.verdict is not Verdict.WORSE:
+        worse, better = better, worse
+    return (
+        f"a settled answer speaks against it: {worse} is worse than {better}, {points(loss)} points"
+    )
 
 
 def _headline(decision: Decision) -> str:
