@@ -25,7 +25,7 @@ from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import below, relative_to
-from ablate.data.splits import Parts, split_items, subset_items
+from ablate.data.splits import Parts, missing_remarks, split_items, subset_items
 from ablate.errors import DataError
 from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of
@@ -113,6 +113,7 @@ def load_data(
     )
     remarks = (
         *collection.remarks,
+        *missing_remarks(parts),
         *group_remarks(grouped),
         *absent_classes(parts, collection.class_names, task=task_of(task)),
         *copies(images),

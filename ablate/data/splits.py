@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from ablate.data.grouping import check_sides, groups_of
 from ablate.data.sources._base import Item, targets_of
+from ablate.data.time_order import deal_in_time
 from ablate.errors import DataError
 from ablate.streams import stream
+from ablate.study.image_rule import rule_in_words
 from ablate.study.trial import SPLITS, DataSpec, Fractions
 from ablate.targets import Targets
 from ablate.targets.group_stratification import deal_groups
@@ -31,6 +33,8 @@ def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tupl
     drawn and `split_seed` or `fractions` is missing, or where there is nothing to draw from.
     """
     given = {item.split for item in items}
+    if spec.split_by is not None:
+        return _in_time(items, spec, given)
     if given == {None}:
         return _all_drawn(items, spec, why="there are no official splits", of="")
     _check_given(given)
@@ -46,6 +50,52 @@ def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tupl
         why = "there is no official val and no official test split"
         return _all_drawn(parts["train"], spec, why=why, of=" of the official train")
     return _one_drawn(parts, spec, drawn=missing[0], official=official)
+
+
+def _in_time(items: Sequence[Item], spec: DataSpec, given: set[str | None]) -> tuple[Parts, str]:
+    """Cut the images in the order of `split_by`. Raises DataError beside other ways to split."""
+    assert spec.split_by is not None
+    if spec.group_by is not None:
+        raise DataError(
+            "data.split_by and data.group_by cannot both be set: a group that was photographed "
+            "over months would stand on two sides, or break the order of time; leave one out."
+        )
+    if given != {None}:
+        raise DataError(
+            "data.split_by draws all splits, source "
+            f"{spec.source} gives some already ({', '.join(sorted(map(str, given)))}); leave "
+            "split_by out, or give the images without splits."
+        )
+    fractions = _fractions(spec, "data.split_by cuts by them")
+    shares = [fractions.train, fractions.val, fractions.test]
+    part_of = deal_in_time(items, shares, spec.split_by)
+    parts = _parts(items, part_of, n_parts=len(SPLITS))
+    in_words = _shares_in_words(shares)
+    rule = f"in the order of {rule_in_words(spec.split_by)}, not stratified, {in_words}"
+    return dict(zip(SPLITS, parts, strict=True)), rule
+
+
+def _shares_in_words(shares: Sequence[float]) -> str:
+    """`train 0.6, val 0.2, test 0.2`."""
+    words = []
+    for split, share in zip(SPLITS, shares, strict=True):
+        words.append(f"{split} {share:g}")
+    return ", ".join(words)
+
+
+def missing_remarks(parts: Parts) -> list[str]:
+    """A line for each split that the source does not give, where it gives train."""
+    if any(item.split is None for items in parts.values() for item in items):
+        return []
+    lines = []
+    for split in ("val", "test"):
+        n_drawn = sum(item.split == "train" for item in parts[split])
+        if n_drawn:
+            lines.append(
+                f"note: the source gives no {split}; {n_drawn} of its train images are set aside "
+                f"as {split}, and no network is trained on them"
+            )
+    return lines
 
 
 def _check_given(given: set[str | None]) -> None:
@@ -68,9 +118,7 @@ def _all_drawn(items: Sequence[Item], spec: DataSpec, *, why: str, of: str) -> t
     seed, fractions = _seed_and_fractions(spec, why)
     shares = [fractions.train, fractions.val, fractions.test]
     parts = dict(zip(SPLITS, _draw_sides(items, shares, seed=seed, purpose="all"), strict=True))
-    shares_in_words = ", ".join(
-        f"{split} {share:g}" for split, share in zip(SPLITS, shares, strict=True)
-    )
+    shares_in_words = _shares_in_words(shares)
     targets = targets_of(items)
     stratified = f"{targets.stratification}{targets.reference}"
     if spec.group_by is not None:
@@ -152,10 +200,16 @@ def _seed_and_fractions(spec: DataSpec, why: str) -> tuple[int, Fractions]:
             f"data.{' and data.'.join(missing)} must be set for source {spec.source}, "
             f"because {why}."
         )
+    return spec.split_seed, _fractions(spec, why)
+
+
+def _fractions(spec: DataSpec, why: str) -> Fractions:
+    if spec.fractions is None:
+        raise DataError(f"data.fractions must be set for source {spec.source}, because {why}.")
     total = spec.fractions.train + spec.fractions.val + spec.fractions.test
     if not math.isclose(total, 1.0, abs_tol=1e-6):
         raise DataError(f"data.fractions must sum to 1, got {total:g}.")
-    return spec.split_seed, spec.fractions
+    return spec.fractions
 
 
 def _a_stratified(items: Sequence[Item]) -> str:

@@ -91,7 +91,7 @@ class Sizes(BaseModel):
     test: Images | None = None
 
 
-_CAME_LATER = ("group_by",)
+_CAME_LATER = ("group_by", "split_by")
 
 
 class DataSpec(BaseModel):
@@ -135,6 +135,12 @@ class DataSpec(BaseModel):
         None,
         description="what images of one group share, so that no group stands on two sides of a "
         "split: a regular expression over paths, {level: number} or {column: name}; see below",
+    )
+
+    split_by: ImageRule | None = Field(
+        None,
+        description="time of an image (ISO date or number), found as by group_by: the earliest "
+        "images are train, the latest test, by fractions and without split_seed; see below",
     )
 
     @model_serializer(mode="wrap")

@@ -14,9 +14,9 @@ from ablate.study.trial import DataSpec
 def rule_columns(spec: DataSpec) -> dict[str, str]:
     """Return column -> the field of `data` that names it."""
     columns: dict[str, str] = {}
-    for field, rule in (("group_by", spec.group_by),):
+    for field, rule in (("group_by", spec.group_by), ("split_by", spec.split_by)):
         if isinstance(rule, Column):
-            columns[rule.column] = field
+            columns.setdefault(rule.column, field)
     return columns
 
 
