@@ -12,7 +12,7 @@ from functools import cache
 
 import pytest
 from scipy.stats import binom
-from support.promises import Design, Scenario, count, example_designs
+from support.promises import Design, Scenario, count, example_designs, power_design
 
 WRONG_AT_MOST = 0.055
 TRUE_AT_LEAST = 0.95
@@ -58,10 +58,9 @@ def test_every_example_grid_is_simulated() -> None:
 
 
 @cache
-def counted_flowers(effect: float) -> Counter[str]:
+def counted_large(effect: float) -> Counter[str]:
     """What happened in the design with the most comparisons, where an effect is planted."""
-    (flowers,) = (design for design in designs() if design.name == "flowers, main effects")
-    return count(flowers, Scenario(effect=effect), n_studies=N_OF_POWER, seed=1)
+    return count(power_design(), Scenario(effect=effect), n_studies=N_OF_POWER, seed=1)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -87,7 +86,7 @@ def test_all_intervals_of_a_study_hold_together(scenario: str) -> None:
 
 @pytest.mark.parametrize(("effect", "promised"), POWER)
 def test_large_effects_are_found_with_three_seeds(effect: float, promised: float) -> None:
-    counts = counted_flowers(effect)
+    counts = counted_large(effect)
     assert N_OF_POWER - counts["found"] <= most_by_chance(1 - promised, N_OF_POWER)
 
 
@@ -95,7 +94,7 @@ def test_many_comparisons_pay_for_each_other() -> None:
     """Seven main effects, ten interactions and twenty arms, beside one true effect."""
     total: Counter[str] = Counter()
     for effect, _ in POWER:
-        total += counted_flowers(effect)
+        total += counted_large(effect)
     assert total["wrong"] <= most_by_chance(WRONG_AT_MOST, total["studies"])
     assert total["missed"] <= most_by_chance(1 - TRUE_AT_LEAST, total["studies"])
 

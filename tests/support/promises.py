@@ -37,6 +37,8 @@ N_DRAWS = 200
 """Resamples of the test images; reports have 400."""
 FEW_SEEDS = 3
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+GOLDEN = Path(__file__).parents[1] / "grid/golden_grids"
+"""Grids of former versions; they do not change."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,15 @@ def example_designs(folder: Path = EXPERIMENTS) -> Iterator[Design]:
             yield Design(f"{path.stem}, as it asks", record, planted)
         unasked = Design(path.stem, record.model_copy(update={"questions": ()}), planted)
         yield replace(unasked, name=f"{path.stem}, main effects").with_seeds(FEW_SEEDS)
+
+
+def power_design() -> Design:
+    """The design that power is promised for: 21 arms, seven main effects and three seeds.
+
+    A former `flowers`: what today's grids ask, and with how many seeds, has a power of its own.
+    """
+    record = record_of(load_grid(GOLDEN / "flowers.yaml"))
+    return Design("21 arms, main effects", record, _first_compared(record))
 
 
 def _first_compared(record: StudyRecord) -> tuple[str, str]:
