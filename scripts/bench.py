@@ -272,6 +272,11 @@ def _seconds_of_a_report(folder: Path) -> float:
 def main() -> None:
     """Measure and print."""
     options = _options()
+    if options.scale is not None:
+        from bench_scale import scale_table
+
+        print(scale_table(options.scale))  # noqa: T201
+        return
     if options.framework:
         print(_framework_text())  # noqa: T201
         return
@@ -319,6 +324,13 @@ def _options() -> argparse.Namespace:
         "--framework",
         action="store_true",
         help="measure the plan of 10,000 trials and the report of 500 runs, and nothing else",
+    )
+    parser.add_argument(
+        "--scale",
+        nargs="*",
+        metavar="PART",
+        help="measure what large studies cost the framework: of take, conductor, status, plan, "
+        "report, all by default; and nothing else",
     )
     parser.add_argument(
         "--tables",

@@ -25,6 +25,7 @@ def cache_list(as_json: Json = False) -> None:
         from ablate.workflow.after.caches import cache_table
         from ablate.workflow.folders import find_folders
 
+        # A frame in both forms: rows for the document, text for the screen.
         table = cache_table(find_folders())
         console = console_for(is_json=as_json)
         if not table.empty:

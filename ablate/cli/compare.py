@@ -28,4 +28,5 @@ def compare(
         if as_json:
             print_document({"first": first, "second": second, "comparison": comparison})
         else:
+            # As it is, for a file or a pull request: rich would wrap the tables.
             typer.echo(comparison_text(comparison, first=first, second=second))

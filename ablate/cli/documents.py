@@ -18,6 +18,7 @@ Document = dict[str, object]
 
 def run_document(outcome: RunOutcome) -> Document:
     """What a call of `ablate run` has achieved."""
+    # The names are an interface: programs read them, and tests hold them still.
     record = outcome.context.record
     document: Document = {
         "grid": record.grid_name,
@@ -26,6 +27,7 @@ def run_document(outcome: RunOutcome) -> Document:
         "trials": outcome.summary,
         "pilot": outcome.pilot,
         "second_stage": outcome.second_stage,
+        # Empty until a report is written: the keys of a document never depend on how a call ended.
         "arms": [],
         "report": None,
     }
@@ -49,6 +51,7 @@ def report_document(study: PublishedStudy, report: ReportPaths) -> Document:
 
 def status_document(standing: Standing) -> Document:
     """How a study stands: the fields of its trials' status, and `report` beside them."""
+    # Flat, as it was before there was a report in it.
     return {**asdict(standing.trials), "report": standing.report}
 
 

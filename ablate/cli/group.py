@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 # What typer raises for a command line that it cannot read. It exports subclasses alone, and where
 # the class itself lies differs by version: in click, or in the copy of it that typer carries.
 _UsageError: Any = typer.BadParameter.__mro__[1]
+# Key in `ctx.meta`, click's place for what extensions keep.
 _WORDS = "ablate.words"
 
 
@@ -43,6 +44,7 @@ def _as_document(words: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except _UsageError as error:
+        # Looked for by hand: the parser has failed, so nobody knows the options yet.
         if "--json" in words:
             document = {
                 "error": "UsageError",  # of all its kinds: typer's classes change their names

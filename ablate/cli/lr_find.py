@@ -37,6 +37,7 @@ def lr_find(
         from ablate.workflow.requests import request
 
         console = console_for(is_json=as_json)
+        # What is cheap comes first: a mistake in the grid file is reported at once.
         asked = request(grid, settings=settings or ())
         folders = find_folders(data_dir=data_dir)
         # PyTorch and timm alone: nothing is published or proposed.

@@ -23,6 +23,7 @@ def _grids_and_files(incomplete: str) -> list[str]:
     return offered
 
 
+# typer would show a default of None as nothing: `[default: ...]` in the help says what it means.
 GridName = Annotated[
     str,
     typer.Argument(

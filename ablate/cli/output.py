@@ -37,18 +37,25 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         # NaN and Infinity are no JSON, though Python's json writes them.
-        return value if math.isfinite(value) else None
+        if not math.isfinite(value):
+            return None
+        return value
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
+        # JSON has no other keys than text.
         return {str(key): plain(inner) for key, inner in value.items()}
     if dataclasses.is_dataclass(value):
-        fields = dataclasses.fields(value)
-        return {field.name: plain(getattr(value, field.name)) for field in fields}
+        # Not `asdict`: it would copy frames and models inside, which have forms of their own here.
+        document = {}
+        for field in dataclasses.fields(value):
+            document[field.name] = plain(getattr(value, field.name))
+        return document
     if hasattr(value, "model_dump"):  # pydantic, without importing it
         return plain(value.model_dump(mode="json"))
     if hasattr(value, "to_dict"):  # a DataFrame, without importing pandas
-        return [plain(row) for row in value.to_dict("records")]
+        return list(map(plain, value.to_dict("records")))
     if hasattr(value, "item"):  # a number of numpy
         return plain(value.item())
-    return [plain(inner) for inner in value]
+    # Tuples, sets, arrays: whatever else there is can be gone through.
+    return list(map(plain, value))

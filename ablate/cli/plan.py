@@ -37,6 +37,7 @@ def plan(
         from ablate.workflow.folders import find_folders
         from ablate.workflow.requests import request
 
+        # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
         asked = request(grid, settings=settings or ())
         folders = find_folders(data_dir=data_dir)
@@ -50,17 +51,20 @@ def plan(
         from ablate.workflow.plan.plan_grid import plan_grid
         from ablate.workflow.prepare.option_checks import check_workers
 
+        # Before the data are looked for, which can take a while.
         check_workers(workers)
         begin()
         made = plan_grid(asked.grid, folders, seeds=chosen_seeds, allow_fallback=not no_fallback)
         show_data(console, made.resolved)
-        n_shown = None if show_all else N_SHOWN
+        n_shown: int | None = N_SHOWN
+        if show_all:
+            n_shown = None
         show_plan(console, made, n_shown=n_shown)
         estimate = None
         # A search has no arms before it has run, so there is nothing to measure yet.
         if probe and made.resolved.expansion.arms:
             estimate = made.estimate(workers=workers)
             show_estimate(console, estimate)
-        show_prospects(console, made.prospects(estimate), n_shown=None if show_all else N_SHOWN)
+        show_prospects(console, made.prospects(estimate), n_shown=n_shown)
         if as_json:
             print_document(plan_document(made, estimate))

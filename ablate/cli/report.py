@@ -27,6 +27,7 @@ def report(
 
         name = grid_name(grid)
         console = console_for(is_json=as_json)
+        # The name has been checked by now: a slip must not wait for seaborn.
         importing(console, REPORTING)
         from ablate.workflow.after.reports import report_study
 

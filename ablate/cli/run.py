@@ -94,6 +94,7 @@ def run(
 ) -> None:
     """Train what is missing of a grid's trials, log each in MLflow, write the report."""
     with user_errors(is_json=as_json) as begin:
+        # Imported inside, here and in every command: `ablate --help` must answer in half a second.
         from ablate.console.screen import TRAINING, importing
         from ablate.grid.seeds import read_seeds
         from ablate.workflow.folders import find_folders
@@ -106,6 +107,7 @@ def run(
         chosen_seeds = None
         if seeds is not None:
             chosen_seeds = read_seeds(seeds)
+        # The question first, so that a log says what it is about.
         console.print(asked.title)
         # torch, timm, MLflow and Optuna: seconds, in which a line says what is waited for.
         importing(console, TRAINING)
@@ -133,6 +135,7 @@ def run(
             retries=retry,
             only_failed=only_failed,
         )
+        # Numbers that no machine can keep, before the data are touched.
         options.check()
         # From here on there is something to put away when the user interrupts.
         begin()
@@ -142,6 +145,7 @@ def run(
             from ablate.cli.documents import run_document
 
             print_document(run_document(outcome))
+    # Outside the block, which turns exceptions into exit codes: this is no mistake of the request.
     if not outcome.is_complete:
         raise typer.Exit(FAILED)
 
@@ -149,4 +153,6 @@ def run(
 def _seconds(text: str | None, *, option: str) -> float | None:
     from ablate.workflow.prepare.option_checks import read_seconds
 
-    return None if text is None else read_seconds(text, option=option)
+    if text is None:
+        return None
+    return read_seconds(text, option=option)

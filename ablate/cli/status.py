@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ablate.workflow.after.studies import Standing
 
+# Seconds. A journal of thousands of trials is skimmed in a fraction of that.
 LOOK_EVERY_S = 2.0
 
 
@@ -38,6 +39,7 @@ def status(
         from ablate.workflow.folders import find_folders
         from ablate.workflow.grid_names import grid_name
 
+        # Before anything is read: the two cannot go together whatever the grid.
         if watch and as_json:
             raise SpecError("--watch must not come with --json, which is one document")
         name = grid_name(grid)
@@ -45,7 +47,7 @@ def status(
         if as_json:
             from ablate.cli.documents import status_document
 
-            print_document([status_document(standing) for standing in standings])
+            print_document(list(map(status_document, standings)))
         elif watch:
             _watch(standings, name)
         else:

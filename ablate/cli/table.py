@@ -27,6 +27,7 @@ def table(
         from ablate.workflow.grid_names import grid_name
 
         asked = {"latex": latex, "markdown": markdown, "csv": csv}
+        # In the order of the options, so that the message names them as `--help` does.
         forms = [name for name, is_asked in asked.items() if is_asked]
         if len(forms) > 1:
             named = " and ".join(f"--{name}" for name in forms)
@@ -35,4 +36,8 @@ def table(
         if as_json:
             print_document({"grid": grid_name(grid), "table": paper})
         else:
-            typer.echo(FORMS[forms[0] if forms else "markdown"](paper), nl=False)
+            form = "markdown"
+            if forms:
+                form = forms[0]
+            # typer.echo, not the console: a table goes into a file, and no line may be wrapped.
+            typer.echo(FORMS[form](paper), nl=False)

@@ -35,9 +35,11 @@ def ui(
         if grid:
             name = grid_name(grid)
         console = console_for(is_json=as_json)
+        # MLflow alone: nothing is drawn here.
         importing(console, REPORTING[:1])
         from ablate.workflow.after.mlflow_ui import serve_ui
 
+        # Called once the port is open: a link that is printed earlier leads nowhere.
         def on_links(links: Links) -> None:
             if links.grid:
                 console.print(f"trials of {links.grid}, the best by val first: {links.trials}")

@@ -28,6 +28,7 @@ def verify(
 
         console = console_for(is_json=as_json)
         findings = verify_folder(find_folders(), folder)
+        # All of them: what differs in one place often explains the others.
         for finding in findings:
             console.print(str(finding))
         if findings:

@@ -46,6 +46,7 @@ def views(
         from ablate.workflow.folders import find_folders
         from ablate.workflow.requests import request
 
+        # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
         asked = request(grid, settings=settings or ())
         folders = find_folders(data_dir=data_dir)
@@ -56,7 +57,7 @@ def views(
         from ablate.workflow.plan.draw_views import draw_views
 
         begin()
-        policies = tuple(read_policy(words) for words in policy or ())
+        policies = tuple(map(read_policy, policy or ()))
         drawn = draw_views(
             asked.grid,
             folders,

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 def show_outcome(console: Console, outcome: RunOutcome) -> None:
     """Print what a call has achieved. What a pilot did was printed when it stopped."""
+    # The call came to its end in the pilot, or the pilot left nothing to compare.
     if outcome.summary is None:
         if outcome.is_without_choice:
             console.print(nothing_chosen(outcome.context.resolved))
         return
+    # None where no trial has ever ended: there is nothing to compare yet.
     if outcome.study is not None:
         # pandas, for the table alone
         from ablate.workflow.after.reports import arms_overview
@@ -60,6 +62,7 @@ def show_trials(console: Console, context: StudyContext, summary: StudySummary) 
 
 def show_second_stage(console: Console, context: StudyContext, summary: StudySummary) -> None:
     """Print how the trials ended that follow a study."""
+    # The stage was asked for, and had nothing to train: `chosen_lines` has said so.
     if not (context.record.fresh_seeds or context.record.added_arms):
         return
     console.print(second_stage_ending(summary))
@@ -105,6 +108,7 @@ def show_repeats(console: Console, summary: StudySummary) -> None:
         console.print(
             f"repeats: {summary.n_retries} attempts tried a trial again, after {', '.join(reasons)}"
         )
+    # Not a failure of the study: only a dashboard of Optuna's shows less than there is.
     if summary.optuna_problem:
         console.print(
             f"note: Optuna's storage lags behind the study ({summary.optuna_problem}); "

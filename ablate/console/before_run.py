@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 N_SHOWN = 30
 """Rows of a table, where not all are asked for."""
+# Classes by name: one line has room for about so many.
 N_CLASSES_SHOWN = 10
 _WARNING = "bold yellow"
 
@@ -30,6 +31,7 @@ _WARNING = "bold yellow"
 def show_data(console: Console, resolved: Resolved) -> None:
     """Print which data were found, and how large the grid is on them."""
     facts = resolved.data_set.facts
+    # First, and in colour: whatever follows is about other data than those that were asked for.
     if facts.is_fallback:
         console.print(
             f"data: {facts.requested_source} is not available here; "
@@ -38,11 +40,13 @@ def show_data(console: Console, resolved: Resolved) -> None:
         )
     console.print(data_line(facts))
     console.print(classes_line(facts))
+    # Multi-page TIFFs and animated GIFs: what is left out is said, not left to be found out.
     if facts.n_first_frames:
         console.print(
             f"data: {facts.n_first_frames} files have several frames or pages; "
             "the first of each is used"
         )
+    # What its source says of the data: files that were passed over, folders that were merged.
     for remark in resolved.data_set.remarks:
         console.print(remark)
     if resolved.pilot is not None:
@@ -55,7 +59,9 @@ def show_data(console: Console, resolved: Resolved) -> None:
 
 def data_line(facts: DataFacts) -> str:
     """Return what the data set is, and how many images each split has."""
-    kind = "synthetic" if facts.is_synthetic else "real"
+    kind = "real"
+    if facts.is_synthetic:
+        kind = "synthetic"
     sizes = []
     for split, n_images in facts.n_images.items():
         sizes.append(f"{split} {n_images}")
@@ -72,8 +78,9 @@ def classes_line(facts: DataFacts) -> str:
         counts = [str(facts.class_counts[split][index]) for split in SPLITS]
         # Folders name classes, and a folder may be called anything a terminal would act upon.
         shown.append(f"{escaped(name)} {'/'.join(counts)}")
-    n_more = len(facts.class_names) - len(shown)
-    more = f" and {n_more} more" if n_more else ""
+    more = ""
+    if len(facts.class_names) > len(shown):
+        more = f" and {len(facts.class_names) - len(shown)} more"
     return f"classes (images in {'/'.join(SPLITS)}): {', '.join(shown)}{more}"
 
 
@@ -82,7 +89,9 @@ def _size_line(resolved: Resolved) -> str:
     # Cells that come to the same recipe are one arm, trained once.
     n_merged = sum(len(arm.cells) - 1 for arm in expansion.arms)
     n_seeds = len(resolved.record.seeds)
-    seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
+    seeds = f"{n_seeds} seeds"
+    if n_seeds == 1:
+        seeds = "1 seed"
     return (
         f"grid: {expansion.n_cells} cells = {len(expansion.arms)} arms + {n_merged} merged with "
         f"an equal one + {len(expansion.excluded)} left out; {seeds}; "
@@ -112,6 +121,7 @@ def show_plan(console: Console, plan: Plan, *, n_shown: int | None) -> None:
     if plan.resolved.pilot is not None:
         rows, title = pilot_table(plan.resolved)
         show_rows(console, rows, title=title, n_shown=n_shown)
+    # A plan decodes no data set; a few images show whether all are dark.
     _show_first_images(console, plan.resolved)
     # The arms of a search are what it proposes, so none are known before it runs.
     is_search = not plan.resolved.expansion.arms
@@ -126,6 +136,7 @@ def show_plan(console: Console, plan: Plan, *, n_shown: int | None) -> None:
     show_lines(console, plan.warnings, n_shown=n_shown)
     show_rows(console, plan.shared, title="Frozen prefixes, in passes of an image", n_shown=n_shown)
     passes = plan.passes
+    # 0 where no prefix is worth keeping: then nothing is shared, and nothing divided by it.
     if passes.together:
         console.print(
             f"sharing: {passes.together:,} of {passes.alone:,} passes through frozen prefixes "
@@ -143,7 +154,9 @@ def arm_table(plan: Plan) -> Rows:
         # Rows are of mixed types, which a mapping cannot say.
         assert isinstance(n_trainable, int)
         assert isinstance(n_parameters, int)
-        mark = " (baseline)" if row["is_baseline"] else ""
+        mark = ""
+        if row["is_baseline"]:
+            mark = " (baseline)"
         rows.append(
             {
                 "arm": f"{row['arm']}{mark}",

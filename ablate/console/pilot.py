@@ -7,6 +7,7 @@ from ablate.grid.pilot_arms import space_words
 from ablate.scheduling.summary import StudySummary
 from ablate.workflow.prepare.resolved import Resolved
 
+# `PilotKind` -> what a reader calls it.
 TITLES = {"search": "search", "tune": "tuning"}
 
 
@@ -54,7 +55,9 @@ def pilot_table(resolved: Resolved) -> tuple[Rows, str]:
 def pilot_ending(resolved: Resolved, summary: StudySummary) -> str:
     """How a pilot stands after a call, and what follows."""
     # Only a search prunes; a tuning leaves the words out.
-    pruned = f", {summary.n_pruned} pruned" if summary.n_pruned else ""
+    pruned = ""
+    if summary.n_pruned:
+        pruned = f", {summary.n_pruned} pruned"
     counts = (
         f"{pilot_kind(resolved)}: {summary.n_complete} completed now, "
         f"{summary.n_reused} before{pruned}, {summary.n_failed} failed"

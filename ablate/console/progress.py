@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -22,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ablate.console.durations import about_left
 from ablate.scheduling.remaining import Left, StudyClock
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.workflow.run.watcher import StageView
@@ -45,8 +45,7 @@ def left_text(left: Left | None) -> str:
     """`about 0:07:10 left`, `roughly 0:07:10 left`, or that nothing is known yet."""
     if left is None:
         return "time left not known yet"
-    word = "roughly" if left.is_rough else "about"
-    return f"{word} {timedelta(seconds=round(left.seconds))} left"
+    return about_left(left.seconds, is_rough=left.is_rough)
 
 
 @dataclass
@@ -69,6 +68,7 @@ class StudyDisplay:
     _said_left_at: float = 0.0
 
     def __post_init__(self) -> None:
+        # One that knows the recipes predicts trials that nobody has run yet; an empty one learns.
         self.clock = self.stage.clock or StudyClock({}, self.stage.n_trials)
 
     @property
@@ -120,6 +120,7 @@ class StudyDisplay:
         self.doing[event.slot] = f"{self._name(event.trial_id)}: starting"
 
     def _epoch_ended(self, event: EpochEnded) -> None:
+        # `?`: an event whose start was not heard must not end the display.
         slot = self.slot_of.get(event.trial_id, "?")
         select_by = self.stage.select_by
         score = event.metrics.get(select_by, float("nan"))
@@ -127,8 +128,10 @@ class StudyDisplay:
         self.doing[slot] = f"{self._name(event.trial_id)}: {epoch}, {select_by} {score:.3f}"
 
     def _trial_ended(self, event: TrialEnded) -> None:
+        # A set, so that a trial that fails and is tried again counts once.
         self.ended.add(event.trial_id)
         self.doing.pop(self.slot_of.pop(event.trial_id, "?"), None)
+        # By the events' own times: they may be shown later than they happened.
         seconds = event.at - self.started.pop(event.trial_id, event.at)
         name = self._name(event.trial_id)
         ending, style = self._ending(event)
@@ -144,7 +147,7 @@ class StudyDisplay:
         return left_text(self.clock.left(time.time()))
 
     def _print_left(self, at: float) -> None:
-        """Where no bar shows the time left: a line a minute."""
+        """Where no bar shows the time left: a line every minute."""
         # The first end starts the minute: with one trial over, an estimate is worth little.
         self._said_left_at = self._said_left_at or at
         if at - self._said_left_at >= SAY_LEFT_EVERY_S:
@@ -156,6 +159,7 @@ class StudyDisplay:
         select_by = self.stage.select_by
         if event.state == TrialState.COMPLETE and event.outcome is not None:
             return f"{select_by} {event.outcome.metrics[select_by]:.3f}", ""
+        # A trial that did not complete has no score to show.
         ending = event.state.value
         if event.failure:
             ending = f"{event.state} {event.failure.message}"

@@ -28,6 +28,7 @@ def show_prospects(console: Console, prospects: Prospects | None, *, n_shown: in
         f"finds with a power of 80 %; the test images' error comes on top"
     )
     console.print(f"noise: SD {prospects.noise.sd:.1f} points; {prospects.noise.source}")
+    # The commonest mistake of a first grid; nothing else on this screen would say it.
     if prospects.can_show_nothing:
         console.print(
             "warning: with 1 seed this design can show nothing, whatever is true: "
@@ -39,6 +40,7 @@ def show_prospects(console: Console, prospects: Prospects | None, *, n_shown: in
         console.print(_confirming_line(prospects.confirming))
     if prospects.time_from:
         console.print(_time_line(prospects))
+    # With --all only: a large grid has hundreds of arms.
     if n_shown is None and prospects.time_from:
         console.print(rows_table(_arms(prospects), title="Cost of the arms"))
 
@@ -59,6 +61,7 @@ def _findings(prospects: Prospects) -> Rows:
     for finding in prospects.findings:
         rows.append(
             {
+                # Names of questions and levels are the user's: a terminal must not act upon them.
                 finding.kind: escaped(finding.name),
                 "against": escaped(finding.against),
                 "pairs per seed": finding.n_cells,
@@ -71,7 +74,9 @@ def _findings(prospects: Prospects) -> Rows:
 def _by_seeds(prospects: Prospects) -> Rows:
     rows = []
     for row in prospects.by_seeds:
-        mark = " (this grid)" if row.n_seeds == prospects.n_seeds else ""
+        mark = ""
+        if row.n_seeds == prospects.n_seeds:
+            mark = " (this grid)"
         words: dict[str, object] = {"seeds": f"{row.n_seeds}{mark}", "smallest": _range(row)}
         if row.seconds is not None:
             words["s of trials"] = f"{row.seconds:,.0f}"
@@ -83,11 +88,16 @@ def _range(row: WithSeeds) -> str:
     """`1.2 to 3.4`, from the comparison that is known best to the one that is known worst."""
     lowest = _points(row.smallest)
     highest = _points(row.largest)
-    return lowest if lowest == highest else f"{lowest} to {highest}"
+    # As text: sizes that differ by less than is shown are one.
+    if lowest == highest:
+        return lowest
+    return f"{lowest} to {highest}"
 
 
 def _points(size: float | None) -> str:
-    return "nothing" if size is None else f"{size:.1f}"
+    if size is None:
+        return "nothing"
+    return f"{size:.1f}"
 
 
 def _time_line(prospects: Prospects) -> str:

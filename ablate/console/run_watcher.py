@@ -42,6 +42,7 @@ class RunWatcher:
 
     def images_checked(self, resolved: Resolved) -> None:
         """See `Watcher`."""
+        # All of them are decoded by now; `data_found` has only said which data there are.
         show_brightness(self.console, resolved.record.data.brightest, images="all images")
 
     def shared_name(self, other: Path) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 WIDTH_OF_FILES = 400
 """Columns where nobody watches; the longest lines are of names that users gave."""
+# In the order in which they are used; `lr-find` and `views` take the first two alone.
 TRAINING = (
     ("PyTorch", "torch"),
     ("timm", "timm"),
@@ -40,6 +41,7 @@ def importing(console: Console, libraries: Sequence[tuple[str, str]]) -> None:
     In a terminal the line stays for as long as it lasts, elsewhere it is printed once.
     """
     missing = {}
+    # A second study in one process, or a notebook, has them already: nothing to wait for.
     for name, module in libraries:
         if module not in sys.modules:
             missing[name] = module

@@ -9,6 +9,7 @@ from ablate.scheduling.summary import StudySummary
 from ablate.study.record import StudyRecord
 from ablate.workflow.prepare.resolved import Resolved
 
+# Arms that a line names.
 _N_NAMED = 6
 
 
@@ -23,6 +24,7 @@ def planned_lines(resolved: Resolved) -> list[str]:
 
 
 def _around_line(resolved: Resolved) -> str:
+    # How many there will be depends on which arm is the best: only the most can be said.
     n_arms = most_neighbours(resolved.grid)
     if not n_arms:
         return "around: a full design has every arm around the best one, none is added"
@@ -49,6 +51,7 @@ def chosen_lines(record: StudyRecord) -> list[str]:
     if record.around is not None:
         names = [escaped(arm.name) for arm in record.added_arms]
         lines.append(f"around: {some(names, most=_N_NAMED) or 'no arm is missing'}")
+    # None while trials are left: who is confirmed is chosen when all have ended.
     if record.n_confirm and record.confirmation is not None:
         lines.append(_confirmed_line(record))
     return lines
@@ -64,6 +67,7 @@ def _confirmed_line(record: StudyRecord) -> str:
         )
     names = {arm.arm_id: arm.name for arm in record.arms}
     chosen = [escaped(names[record.confirmation.champion_arm_id]) + " (the best on val)"]
+    # One arm can have two roles, and is trained once.
     if record.confirmation.baseline_arm_id != record.confirmation.champion_arm_id:
         chosen.append(escaped(names[record.confirmation.baseline_arm_id]) + " (the baseline)")
     if record.confirmation.cheapest_arm_id is not None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 
+from ablate.console.durations import about_left, clock_span
+from ablate.console.tables import Rows
 from ablate.scheduling.study_status import FailureStatus, StudyStatus
 from ablate.workflow.after.report_status import ReportStatus
 from ablate.workflow.after.studies import Standing
 
-Rows = Sequence[Mapping[str, object]]
+# `StudyStatus.stage` -> what stands behind the study's name; a study without a pilot has none.
 _KINDS = {"search": " (search)", "tune": " (tuning)"}
 
 
@@ -23,6 +24,7 @@ def status_tables(status: StudyStatus) -> list[tuple[Rows, str]]:
         tables.append((_slot_rows(status), "Slots"))
     if status.failures:
         tables.append((_failure_rows(status.failures), "Failed"))
+    # Last, and a table all the same: `ablate status` only looks, and mends nothing.
     if status.damage:
         tables.append(([{"what": status.damage, "then": "the next call mends it"}], "Damage"))
     return tables
@@ -40,7 +42,10 @@ def status_notes(standing: Standing) -> list[str]:
             f"after {', '.join(reasons)}"
         )
     if status.n_not_in_optuna:
-        when = "soon" if status.conductor else "with the next call"
+        # It follows the journal as MLflow does, while somebody runs the study.
+        when = "with the next call"
+        if status.conductor:
+            when = "soon"
         notes.append(
             f"Optuna: {status.n_not_in_optuna} attempts that have ended are not in its storage "
             f"yet; they come {when}"
@@ -59,6 +64,7 @@ def _report_note(study: str, report: ReportStatus) -> str:
         return f"report: {report.problem}"
     if not report.is_of_this_study:
         return f"report: {report.readme} is not of {study}, but of another study of the grid"
+    # Most often a study that went on after its report was written.
     if report.n_lacking:
         return (
             f"report: {report.readme} lacks {report.n_lacking} completed trials; "
@@ -88,8 +94,7 @@ def _title(status: StudyStatus) -> str:
         parts.append(f"{status.trials_per_hour:.0f} trials per hour")
     pace = "; ".join(parts)
     if status.left_s is not None:
-        word = "roughly" if status.is_left_rough else "about"
-        pace += f", {word} {_span(status.left_s)} left"
+        pace += f", {about_left(status.left_s, is_rough=status.is_left_rough)}"
     return (
         f"{status.study}{_KINDS.get(status.stage, '')}: {status.n_trials} trials, "
         f"{status.n_attempts} attempts; {pace}"
@@ -115,11 +120,7 @@ def _slot_rows(status: StudyStatus) -> Rows:
                 "trial": slot.trial,
                 "attempt": slot.attempt,
                 "epochs": f"{slot.n_epochs_done}/{n_epochs}",
-                "for": _span(slot.for_s),
+                "for": clock_span(slot.for_s),
             }
         )
     return rows
-
-
-def _span(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

@@ -21,6 +21,7 @@ def step_progress(console: Console) -> Iterator[Steps]:
             yield steps
     else:
         yield steps
+    # After the bars have gone, or the lines would be drawn between them.
     steps.finish()
 
 
@@ -37,7 +38,9 @@ class Step:
     def seconds(self) -> float:
         """What it took, or has taken so far."""
         # Not time.time: a clock that is set meanwhile would change how long a step took.
-        end = time.perf_counter() if self.ended is None else self.ended
+        end = self.ended
+        if end is None:
+            end = time.perf_counter()
         return end - self.began
 
 
@@ -59,6 +62,7 @@ class Steps:
         if done == total:
             self.steps[what].ended = time.perf_counter()
         if self.progress is not None:
+            # The bar of a step stays until the block ends: one can be taken up again.
             if what not in self.bars:
                 self.bars[what] = self.progress.add_task(what, total=total)
             self.progress.update(self.bars[what], completed=done, total=total)
@@ -70,5 +74,7 @@ class Steps:
                 continue
             step.is_reported = True
             # "1 in 3.2 s" would tell nothing of a step that is a single thing.
-            amount = "" if step.total == 1 else f"{step.total} in "
+            amount = ""
+            if step.total != 1:
+                amount = f"{step.total} in "
             self.console.print(f"{what}: {amount}{step.seconds:.1f} s")

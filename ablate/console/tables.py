@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -18,12 +18,15 @@ Rows = Sequence[Mapping[str, object]]
 def rows_table(rows: Rows, *, title: str) -> Table:
     """Rows with the same columns as a table; the first column is left-aligned."""
     table = Table(title=Text(title), title_justify="left", title_style="bold")
-    columns = rows[0] if rows else {}
+    # A table without rows has a title alone.
+    columns: Sequence[str] = list(rows[0]) if rows else ()
     for index, column in enumerate(columns):
         # Text, not str: rich would read the brackets of a name as markup.
         heading = Text(str(column))
+        # Names to the left, numbers to the right.
+        justify: JustifyMethod = "left" if index == 0 else "right"
         # fold: rich's default would end a long name in an ellipsis, and it could not be copied.
-        table.add_column(heading, justify="right" if index else "left", overflow="fold")
+        table.add_column(heading, justify=justify, overflow="fold")
     for row in rows:
         cells = [Text(str(cell)) for cell in row.values()]
         table.add_row(*cells)

@@ -16,11 +16,13 @@ def arm_name(axes: Sequence[str], recipe: Recipe, *, n_digits: int | None = None
 
     `n_digits` shortens numbers: a sampler's are long fractions, unlike levels that a grid lists.
     """
+    # Fields that can change what this recipe trains: without an adapter `lora_alpha` cannot.
     matter = relevant(recipe)
     words: list[str] = []
     for axis in axes:
         if axis in matter:
             words.append(f"{axis}={level_word(getattr(recipe, axis), n_digits)}")
+    # No axis matters for it, or there is none: it is the recipe of `base` as it stands.
     return " ".join(words) or "base"
 
 
@@ -29,7 +31,9 @@ def unique_arm_names(axes: Sequence[str], recipes: Mapping[str, Recipe]) -> dict
 
     Levels that are lists of text can read alike, `[a, b]` and `[a+b]`: such arms carry their ids.
     """
-    names = {arm_id: arm_name(axes, recipe) for arm_id, recipe in recipes.items()}
+    names = {}
+    for arm_id, recipe in recipes.items():
+        names[arm_id] = arm_name(axes, recipe)
     counts = Counter(names.values())
     for arm_id, name in names.items():
         if counts[name] > 1:

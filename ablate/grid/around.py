@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from ablate.grid.arm_names import arm_name
 from ablate.grid.expand import arm_trial, recipe_at, varied_axes
 from ablate.grid.grid_file import Grid
-from ablate.grid.search_space import Cell
-from ablate.recipe.levels import level_text, typed_level
+from ablate.grid.search_space import Cell, typed_cell
+from ablate.recipe.levels import level_text
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import DataSpec, Trial
@@ -23,6 +23,7 @@ def with_neighbours(
     of the study answers, though its design did not ask for it, is added to that arm's.
     """
     assert record.around is not None
+    # Arms of earlier choices stay: they are trained, and what was the best may change with seeds.
     added = {arm.arm_id: arm for arm in record.around.arms}
     answered = _answered(record)
     for cell in _beside(grid, champion):
@@ -35,6 +36,7 @@ def with_neighbours(
         # An axis that cannot matter for the best arm leads back to it.
         if trial.arm_id != champion.arm_id:
             former = added.get(trial.arm_id)
+            # Several cells can be one arm: each is added to it.
             added[trial.arm_id] = _with_cell(grid, record, former, trial, cell)
     around = record.around.model_copy(
         update={"champion_arm_id": champion.arm_id, "arms": tuple(added.values())}
@@ -66,6 +68,7 @@ def around_trials(
 
 def _beside(grid: Grid, champion: ArmRecord) -> Iterator[Cell]:
     """Cells that differ from one of the arm's in a single axis, in the order of axes and levels."""
+    # All its cells: where an axis cannot matter for the arm, it stands at several levels of it.
     for cell in champion.cells:
         for axis, levels in grid.levels.items():
             for level in levels:
@@ -75,11 +78,10 @@ def _beside(grid: Grid, champion: ArmRecord) -> Iterator[Cell]:
 
 def _recipe(grid: Grid, cell: Cell) -> Recipe | None:
     """What a cell trains; None where the grid excludes it, or it contradicts itself."""
-    levels: Cell = {}
-    for axis, level in cell.items():
-        levels[axis] = typed_level(axis, level)
-    recipe, why_left_out = recipe_at(grid, levels)
-    return recipe if why_left_out is None else None
+    recipe, why_left_out = recipe_at(grid, typed_cell(cell))
+    if why_left_out is not None:
+        return None
+    return recipe
 
 
 def _with_cell(
@@ -90,7 +92,9 @@ def _with_cell(
         return former.model_copy(update={"cells": (*former.cells, cell)})
     for arm in record.arms:
         if arm.arm_id == trial.arm_id:
+            # It is trained already: only the cell is new, and the arm keeps its name.
             return arm.model_copy(update={"cells": (cell,)})
+    # Nobody knew this arm when the others were named, so its name may be taken.
     name = arm_name(varied_axes(grid), trial.recipe)
     if name in {arm.name for arm in record.all_arms}:
         name = f"{name} {trial.arm_id}"
@@ -115,9 +119,10 @@ def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
 
 
 def _is_of_grid(grid: Grid, cell: Cell) -> bool:
+    # The grid has other axes by now.
     if cell.keys() != grid.levels.keys():
         return False
     for axis, levels in grid.levels.items():
-        if level_text(cell[axis]) not in {level_text(level) for level in levels}:
+        if level_text(cell[axis]) not in map(level_text, levels):
             return False
     return _recipe(grid, cell) is not None

@@ -20,6 +20,7 @@ def axis_mistakes(axes: Any) -> Iterator[Problem]:
     if not isinstance(axes, dict):
         return
     for axis, levels in axes.items():
+        # Without a field of that name there is nothing that its levels could be checked by.
         if axis not in Recipe.model_fields:
             yield ("axes", axis), _unknown_field(axis)
         elif isinstance(levels, dict):
@@ -35,6 +36,8 @@ def tuned_mistakes(tune: Any) -> Iterator[Problem]:
     for name, levels in tune.items():
         if name not in Recipe.model_fields:
             yield ("tune", name), _unknown_field(name)
+        # One level belongs in base. An axis may have one: grids are cut down while they are tried
+        # out.
         elif isinstance(levels, list) and len(levels) == 1:
             yield (
                 ("tune", name),
@@ -79,6 +82,7 @@ def _level_mistakes(path: YamlPath, levels: Any) -> Iterator[Problem]:
             "a search takes a range of them",
         )
         return
+    # path[1] is the field in all three places: axes, tune, and the levels of a choice.
     name = str(path[1])
     earlier: dict[Hashable, str] = {}  # what a level means -> how it is written
     for index, level in enumerate(levels):
@@ -100,6 +104,7 @@ def _repeated(words: str, earlier: str) -> str:
 def _value_mistakes(path: YamlPath, name: str, value: Any) -> Iterator[Problem]:
     """What a field does not take; where only a part of the value is wrong, that part's path."""
     try:
+        # Every other field has a default, so one field makes a recipe, and only its errors come.
         Recipe.model_validate({name: value})
     except ValidationError as error:
         # The path begins with the field's name, which is in `path` already.

@@ -36,6 +36,7 @@ def cell_mistakes(values: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> I
         return
     for index, exclusion in enumerate(exclusions):
         path = ("exclude", index, "when")
+        # pydantic says what is wrong with an exclusion that is no mapping; here it names no axis.
         for axis, wanted in mapping_or_empty(mapping_or_empty(exclusion).get("when")).items():
             if wanted == [] and axis in known:
                 yield (*path, axis), "must be a level or a list of at least one, got []"
@@ -62,6 +63,7 @@ def level_mistakes(
         )
         return
     for level in levels:
+        # By meaning, since the file may say 0 here and 0.0 among the levels.
         if meaning(axis, level) not in known[axis].meanings:
             written = known[axis].levels
             yield (

@@ -74,6 +74,7 @@ def design_cells(
     if design in ("one_factor", "leave_one_out"):
         yield from _neighbours(axes, baseline)
         return
+    # Lazily, here and below: a grid of 50,000 cells is never in memory as a whole.
     n_cells = math.prod(map(len, axes.values()))
     # `random: n` of a grid that is too large to go through cell by cell.
     if isinstance(design, RandomDesign) and n_cells > MAX_CELLS:
@@ -85,9 +86,11 @@ def design_cells(
 
 def _neighbours(axes: Mapping[str, Sequence[Level]], baseline: Cell) -> Iterator[Cell]:
     """The baseline and the cells that differ from it in one axis, ordered as in the full grid."""
+    # Indices instead of levels: they sort in the file's order, and levels can be lists.
     center = _positions(axes, baseline)
     neighbours = {center}
     for number, levels in enumerate(axes.values()):
+        # The axis' own level gives the baseline once more, which the set takes in.
         for index in range(len(levels)):
             neighbours.add((*center[:number], index, *center[number + 1 :]))
     yield from _cells_at(sorted(neighbours), axes)
@@ -96,7 +99,8 @@ def _neighbours(axes: Mapping[str, Sequence[Level]], baseline: Cell) -> Iterator
 def _pool(axes: Mapping[str, Sequence[Level]], baseline: Cell, *, seed: int) -> Iterator[Cell]:
     """The baseline and `N_POOL` cells, drawn evenly; fewer where one was drawn twice."""
     rng = np.random.Generator(np.random.Philox(key=stream(seed, "permute", "cells")))
-    n_levels = [len(levels) for levels in axes.values()]
+    n_levels = list(map(len, axes.values()))
+    # One row per cell, one column per axis; each column below its own number of levels.
     positions = rng.integers(n_levels, size=(N_POOL, len(axes))).tolist()
     # Sorted afterwards: a set has another order in every process, and arms keep the file's order.
     pool = {_positions(axes, baseline), *map(tuple, positions)}
@@ -105,7 +109,10 @@ def _pool(axes: Mapping[str, Sequence[Level]], baseline: Cell, *, seed: int) -> 
 
 def _positions(axes: Mapping[str, Sequence[Level]], cell: Cell) -> tuple[int, ...]:
     """For each axis the index of the cell's level."""
-    return tuple(levels.index(cell[axis]) for axis, levels in axes.items())
+    positions = []
+    for axis, levels in axes.items():
+        positions.append(levels.index(cell[axis]))
+    return tuple(positions)
 
 
 def _cells_at(
@@ -135,6 +142,7 @@ def draw_arms(
     chosen = {baseline_arm_id}
     for index in order[: design.random - 1]:
         chosen.add(others[index])
+    # In the file's order again, not in that of the draw.
     return [arm_id for arm_id in arm_ids if arm_id in chosen]
 
 
@@ -158,6 +166,8 @@ def design_mistakes(design: Any, axes: Mapping[str, Sequence[Any]]) -> Iterator[
                     f"component, got {len(levels)}; or take one_factor",
                 )
     if design in ("full", "one_factor", "leave_one_out"):
-        too_many = cells_mistake([max(1, len(levels)) for levels in axes.values()], design)
+        # An empty axis is a mistake of its own, and must not make the product 0.
+        n_levels = [max(1, len(levels)) for levels in axes.values()]
+        too_many = cells_mistake(n_levels, design)
         if too_many:
             yield ("axes",), too_many

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.recipe.levels import asked_levels, meaning
 
+# Files made by programs can have very many; each is a sentence in the report.
 MAX_EXCLUSIONS = 1_000
 
 
@@ -36,6 +37,7 @@ class Rules:
     def __init__(self, exclusions: Sequence[Exclusion]) -> None:
         self._reasons: list[str] = []
         self._whens: list[When] = []
+        # (axis, level) -> numbers of the rules that stand under it, each under one axis only.
         self._numbers: dict[tuple[str, Hashable], list[int]] = {}
         for number, exclusion in enumerate(exclusions):
             when = _typed_when(exclusion.when)
@@ -56,6 +58,7 @@ class Rules:
         numbers: list[int] = []
         for axis_and_level in cell.items():
             numbers += self._numbers.get(axis_and_level, ())
+        # By number, not in the order of the cell's axes: the first rule of the file is to answer.
         for number in sorted(numbers):
             if _matches(self._whens[number], cell):
                 return self._reasons[number]
@@ -63,6 +66,7 @@ class Rules:
 
 
 def _matches(when: When, cell: Mapping[str, Hashable]) -> bool:
+    # A search's cell lacks the axes that are not active in it: they match nothing.
     return all(axis in cell and cell[axis] in levels for axis, levels in when)
 
 

@@ -59,20 +59,26 @@ def expand(grid: Grid, *, data: DataSpec, fingerprint: str) -> Expansion:
     """
     if grid.search is not None:
         return Expansion(arms=(), excluded=(), n_cells=0, baseline_arm_id="")
+    # First all cells become arms, then the design draws among the arms: see `draw_arms`.
     merged = _merge_cells(grid, data=data, fingerprint=fingerprint)
     chosen = draw_arms(
         list(merged.recipes), merged.baseline_arm_id, grid.design, seed=grid.seeds[0]
     )
-    recipes = {arm_id: merged.recipes[arm_id] for arm_id in chosen}
+    recipes: dict[str, Recipe] = {}
+    for arm_id in chosen:
+        recipes[arm_id] = merged.recipes[arm_id]
+    # Named together: whether a name is unique depends on the others.
     names = unique_arm_names(varied_axes(grid), recipes)
     arms = []
+    n_cells = len(merged.excluded)
     for arm_id, recipe in recipes.items():
         cells = tuple(merged.cells[arm_id])
+        n_cells += len(cells)
         arms.append(ArmRecord(arm_id=arm_id, name=names[arm_id], recipe=recipe, cells=cells))
     return Expansion(
         arms=tuple(arms),
         excluded=tuple(merged.excluded),
-        n_cells=len(merged.excluded) + sum(len(arm.cells) for arm in arms),
+        n_cells=n_cells,
         baseline_arm_id=merged.baseline_arm_id,
     )
 
@@ -90,6 +96,8 @@ def _merge_cells(grid: Grid, *, data: DataSpec, fingerprint: str) -> _MergedCell
     merged = _MergedCells()
     baseline = grid.baseline_cell
     known_levels: dict[tuple[str, str], Any] = {}
+    # Two forms of each cell: `cell` is as the file spells it, for reports and comparisons with the
+    # baseline; `levels` is as the recipe keeps it, for training.
     for cell in grid_cells(grid):
         levels: Cell = {}
         for axis, level in cell.items():
@@ -129,6 +137,8 @@ def study_trials(
     Seed by seed, because a study that is cut short then has each arm equally often, give or take
     one. Raises SpecError where there are too many trials.
     """
+    # What results may add later counts now: a study must not turn out too large when it is half
+    # done.
     n_more = grid.noise_floor + MOST_CONFIRMED * (grid.confirm or 0)
     n_more += most_neighbours(grid) * len(seeds)
     check_trials([(len(expansion.arms), "arms"), (len(seeds), "seeds")], n_more=n_more)
@@ -137,6 +147,7 @@ def study_trials(
     for seed in seeds:
         for arm in expansion.arms:
             trials.append(trial_of(recipe=arm.recipe, seed=seed))
+    # Last, since they answer nothing by themselves: a study that is cut short loses the least.
     for seed in noise_seeds(grid, seeds):
         for arm in expansion.arms:
             if arm.arm_id == expansion.baseline_arm_id:
@@ -149,7 +160,10 @@ def most_neighbours(grid: Grid) -> int:
     # A full design leaves out only what makes no sense.
     if grid.around is None or grid.design == "full":
         return 0
-    return sum(len(levels) - 1 for levels in grid.levels.values())
+    n_missing = 0
+    for levels in grid.levels.values():
+        n_missing += len(levels) - 1  # the arm has one of them itself
+    return n_missing
 
 
 def noise_seeds(grid: Grid, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -168,10 +182,12 @@ def study_record(
     """
     # A separator that no name holds: "a" + "bc" and "ab" + "c" are two studies.
     identity = "\x1f".join([grid.name, facts.source, facts.fingerprint])
+    # A search's axes can be ranges, which have no levels to group by.
     axes = grid.levels
     if grid.search is not None:
         axes = {}  # what the search explores stands in the record of its pilot
     return StudyRecord(
+        # 48 bits are plenty for the studies of one store, and short enough for a folder's name.
         study_id=hashlib.sha256(identity.encode()).hexdigest()[:12],
         grid_name=grid.name,
         question=grid.question,
@@ -213,6 +229,7 @@ def _typed(axis: str, level: Level, known_levels: dict[tuple[str, str], Any]) ->
     Each level is validated once and kept in `known_levels`. That is as good as validating whole
     recipes, and much faster: no check of a recipe compares two of its fields.
     """
+    # repr, since 1, 1.0 and True are equal keys in Python, and lists are none.
     key = (axis, repr(level))
     if key not in known_levels:
         known_levels[key] = typed_level(axis, level)

@@ -26,11 +26,12 @@ from ablate.grid.yaml_lines import Problem
 from ablate.recipe.canonical import contradiction
 from ablate.recipe.recipe import Recipe
 from ablate.study.class_groups import group_mistakes
-from ablate.study.tasks import TASKS, USUAL_TASK, task_of
+from ablate.study.tasks import TASKS, USUAL_TASK, TaskSpec, task_of
 
 
 def file_mistakes(values: Mapping[str, Any]) -> list[Problem]:
     """Return all mistakes of a file, each once, with the path of the value that is wrong."""
+    # Each check takes the file as it stands, so that none hides another one's mistake.
     axes = _levels_by_axis(values)
     problems = [
         *_field_mistakes(values),
@@ -51,6 +52,7 @@ def file_mistakes(values: Mapping[str, Any]) -> list[Problem]:
     # Only a file that is right so far can be expanded, which is what this takes.
     if not problems and values.get("ask"):
         problems += unanswerable(Grid.model_validate(values))
+    # Two checks can say the same of one value; a dict keeps the first, in order.
     return list(dict.fromkeys(problems))
 
 
@@ -58,6 +60,7 @@ def _levels_by_axis(values: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Axis -> its levels, for the axes that list some."""
     axes = {}
     for axis, levels in mapping_or_empty(values.get("axes")).items():
+        # a choice of a search; a range has no `levels`, and is left out
         if isinstance(levels, dict):
             levels = levels.get("levels")
         if isinstance(levels, list):
@@ -78,6 +81,7 @@ def _field_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _is_checked_elsewhere(path: tuple[str | int, ...], values: Mapping[str, Any]) -> bool:
     """Whether a function below finds the mistake too, and has better words for it."""
+    # Missing is pydantic's to say; what it may be depends on the task, which pydantic ignores.
     if path[0] == "select_by":
         return "select_by" in values
     return path[:2] == ("data", "classes") or (path[0] in ("axes", "tune") and len(path) > 1)
@@ -96,11 +100,16 @@ def _select_by_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
         return
     # A file whose task is wrong has a mistake for that already.
     task = TASKS.get(str(values.get("task")), TASKS[USUAL_TASK])
-    choices = [f"val/{name}" for name in task.metric_names]
+    choices = _val_scores(task)
     chosen = values["select_by"]
     if chosen not in choices:
         words = f"{', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
         yield ("select_by",), f"must be {words}, got {shown(chosen)}{nearest(chosen, choices)}"
+
+
+def _val_scores(task: TaskSpec) -> tuple[str, ...]:
+    """The scores that may choose, the primary one first; never of test, which only judges."""
+    return tuple(f"val/{name}" for name in task.metric_names)
 
 
 def _class_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -116,12 +125,11 @@ def _whole_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
     try:
         grid = Grid.model_validate(values)
         if grid.search is not None:
-            # On val: what chooses must not have seen test.
-            selectable = tuple(f"val/{name}" for name in task_of(grid.task).metric_names)
-            yield from search_mistakes(values, grid.axes, selectable)
+            yield from search_mistakes(values, grid.axes, _val_scores(task_of(grid.task)))
             return
         cell = grid.baseline_cell
         recipe = Recipe.model_validate({**grid.base.model_dump(), **cell})
+        # As the fields keep them (0.0 where the file says 0), which is how rules are indexed.
         levels = {axis: getattr(recipe, axis) for axis in cell}
         why = grid.rules.reason_excluded(levels) or contradiction(recipe)
     except (ValidationError, AttributeError, KeyError, IndexError, TypeError):

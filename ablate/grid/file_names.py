@@ -10,6 +10,8 @@ from ablate.errors import SpecError
 
 MAX_BYTES = 100
 """Of a name in UTF-8: a study's folder adds source and id, and file systems take 255 bytes."""
+# \w holds the letters and digits of every script; no leading dot, dash or underscore, since such
+# names are hidden files or options of commands.
 _VALID = re.compile(r"[^\W_][\w.-]*")
 
 
@@ -38,6 +40,7 @@ def check_name(path: Path) -> None:
 def _suggested(name: str) -> str:
     """A valid name that reads like this one."""
     composed = unicodedata.normalize("NFC", name)
+    # A run of what is not allowed becomes one underscore: "my grid (2)" reads my_grid_2.
     words = re.sub(r"[^\w.-]+", "_", composed).strip("_.-")
     if not _VALID.fullmatch(words):
         return "my_grid"  # nothing was left of it that a name may have

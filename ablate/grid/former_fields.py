@@ -20,6 +20,7 @@ def with_current_fields(file: YamlFile) -> YamlFile:
     if not isinstance(file.values, dict):
         return file
     mistakes = list(file.mistakes)
+    # Paths change with the names, so lines go along, or messages would point at line 1.
     lines: dict[YamlPath, int] = {}
     as_written: dict[YamlPath, YamlPath] = {}
     for path, line in file.lines.items():
@@ -67,6 +68,7 @@ def _renamed(values: Any, path: YamlPath) -> Any:
     if isinstance(values, dict):
         renamed = {}
         for key, value in values.items():
+            # In the file's own names, by which `_is_former` knows the places of fields.
             place = (*path, key)
             name = key
             if _is_former(place):
@@ -74,5 +76,8 @@ def _renamed(values: Any, path: YamlPath) -> Any:
             renamed[name] = _renamed(value, place)
         return renamed
     if isinstance(values, list):
-        return [_renamed(value, (*path, position)) for position, value in enumerate(values)]
+        items = []
+        for position, value in enumerate(values):
+            items.append(_renamed(value, (*path, position)))
+        return items
     return values

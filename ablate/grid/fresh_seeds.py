@@ -28,8 +28,10 @@ def fresh_trials(
     grid: Grid, record: StudyRecord, *, data: DataSpec, fingerprint: str
 ) -> list[Trial]:
     """The arms of the study's confirmation with every fresh seed, seed by seed."""
+    # Nothing has been chosen yet, so there is nothing to confirm.
     if record.confirmation is None:
         return []
+    # The study's own arms: what is confirmed was chosen among them.
     recipes = {arm.arm_id: arm.recipe for arm in record.arms}
     trials = []
     for seed in record.fresh_seeds:
@@ -43,6 +45,7 @@ def fresh_trials(
 
 def check_fresh(record: StudyRecord) -> None:
     """Check that no seed both chooses and confirms. Raises SpecError."""
+    # `--seeds` can name any seed, also one that confirmed an earlier choice.
     clash = sorted({*record.seeds, *record.noise_seeds} & set(record.fresh_seeds))
     if clash:
         fresh = record.fresh_seeds

@@ -10,18 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ablate.grid.design import Design, SearchDesign
 from ablate.grid.exclusions import MAX_EXCLUSIONS, Exclusion, Rules
 from ablate.grid.search_space import Axis, Search, SearchAxis, space_of
-from ablate.grid.seeds import MAX_SEEDS, Seed
+from ablate.grid.seeds import DEFAULT_PILOT_SEED, MAX_SEEDS, Seed
 from ablate.recipe.levels import meaning
 from ablate.recipe.recipe import Level, Recipe
 from ablate.study.tasks import TASKS, all_metric_names
 from ablate.study.trial import DataSpec, TaskName
 from ablate.study.words import OneOf
 
+# Frozen and closed: a grid is a value, and a misspelt key is an error. A NaN would make every
+# comparison with it false, without a word.
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 MAX_QUESTIONS = 20
 """Each further one widens the intervals of all: more are exploration."""
 FEWEST_TO_CONFIRM = 2
 """One seed has no spread, so it can confirm nothing."""
-_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def selectable() -> tuple[str, ...]:
@@ -53,8 +55,10 @@ class Grid(BaseModel):
         description="field of base -> levels: every arm is tuned over all combinations on val "
         "with the pilot seed, then trained with its best one",
     )
+    # What chooses and what judges must differ, so a pilot has a seed that no arm is scored with.
     pilot_seed: Seed = Field(
-        1000, description="seed of the trials of a search or a tuning; must not be among seeds"
+        DEFAULT_PILOT_SEED,
+        description="seed of the trials of a search or a tuning; must not be among seeds",
     )
     exclude: tuple[Exclusion, ...] = Field((), max_length=MAX_EXCLUSIONS)
     seeds: tuple[Seed, ...] = Field(
@@ -70,6 +74,8 @@ class Grid(BaseModel):
         description="number of further seeds of the baseline arm alone: their spread is the "
         "noise floor of the report",
     )
+    # Levels of any type, here and in `ask`: only the axes know which there are, and
+    # `file_mistakes` checks them with the words of the file.
     baseline: dict[str, Any] = Field(
         default_factory=dict,
         description="levels of the arm that every difference is measured against; needed in all "
@@ -81,6 +87,7 @@ class Grid(BaseModel):
         description="question in your words -> {axis: [level, reference level]}, or two arms as "
         "[{axis: level}, {axis: level}]: what the report answers first, all else is exploratory",
     )
+    # The first arm that is looked at is the luckiest one too: fresh seeds take that luck away.
     confirm: int | None = Field(
         None,
         ge=FEWEST_TO_CONFIRM,
@@ -95,6 +102,7 @@ class Grid(BaseModel):
         description="`champion`: after the study, the best arm with each other level of each axis "
         "is trained too, where the design left it out: what each of its choices is worth",
     )
+    # In points, as people speak of scores; the program divides by 100.
     margin: float | None = Field(
         None,
         gt=0,
@@ -131,6 +139,7 @@ class Grid(BaseModel):
     @classmethod
     def _fill_in_defaults_of_task(cls, values: Any) -> Any:
         """A task may have its own defaults: `loss` is bce where images have several labels."""
+        # Whatever is wrong here is pydantic's to say, once it comes to that field.
         if not isinstance(values, dict) or not isinstance(values.get("base"), dict):
             return values
         task = TASKS.get(str(values.get("task")))
@@ -145,6 +154,7 @@ class Grid(BaseModel):
 
         Axes that a search draws from a range, or under a condition, are not in it.
         """
+        # What a search draws from is a `Range` or a `Choice` by now.
         return {axis: levels for axis, levels in self.axes.items() if isinstance(levels, tuple)}
 
     @property
@@ -162,8 +172,12 @@ class Grid(BaseModel):
     @property
     def baseline_cell(self) -> dict[str, Level]:
         """Axis -> level; an axis that `baseline` omits has the level of `base`, else its first."""
-        rest = {axis: self._usual_level(axis, levels) for axis, levels in self.levels.items()}
-        return {**rest, **self.baseline}
+        cell: dict[str, Level] = {}
+        for axis, levels in self.levels.items():
+            cell[axis] = self._usual_level(axis, levels)
+        # In the order of the axes, whatever the order in `baseline`.
+        cell.update(self.baseline)
+        return cell
 
     def _usual_level(self, axis: str, levels: tuple[Level, ...]) -> Level:
         usual = getattr(self.base, axis)
@@ -171,6 +185,7 @@ class Grid(BaseModel):
         for level in levels:
             if meaning(axis, level) == usual:
                 return level
+        # `base` has none of the levels: the axis overrides it in every cell.
         return levels[0]
 
     @cached_property

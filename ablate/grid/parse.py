@@ -17,7 +17,7 @@ from ablate.grid.former_fields import with_current_fields
 from ablate.grid.grid_file import Grid
 from ablate.grid.settings import with_settings
 from ablate.grid.wording import shown
-from ablate.grid.yaml_lines import MAX_BYTES, Mistake, YamlFile, read_yaml
+from ablate.grid.yaml_lines import MAX_CHARACTERS, Mistake, YamlFile, read_yaml
 from ablate.recipe.levels import as_written
 
 _NOT_FIELDS = {
@@ -35,12 +35,13 @@ def load_grid(path: Path, *, settings: Sequence[str] = ()) -> Grid:
 
     `settings` take the place of what the file says: `base.epochs=3`.
     """
+    # Before the file is opened: the name will be that of folders and of MLflow's experiment.
     check_name(path)
     try:
         with path.open("rb") as file:
             # A character has at most 4 bytes: enough to see that a file is too large, and no
             # more, since the path may lead to something endless.
-            content = file.read(4 * MAX_BYTES + 1)
+            content = file.read(4 * MAX_CHARACTERS + 1)
         # utf-8-sig: editors on Windows begin a file with a byte order mark.
         text = content.decode("utf-8-sig")
     except OSError as error:
@@ -62,6 +63,7 @@ def parse_grid(text: str, *, name: str, shown_as: str, settings: Sequence[str] =
     Raises SpecError; `shown_as` is the file's name in its message.
     """
     try:
+        # Former names go first, so that every check below knows one name of each field.
         file = with_current_fields(with_settings(read_yaml(text), settings))
     except SpecError as error:
         raise SpecError(f"{shown_as}: {error}") from None
@@ -70,6 +72,7 @@ def parse_grid(text: str, *, name: str, shown_as: str, settings: Sequence[str] =
             f"{shown_as}: a grid file must be a mapping with task, data, base, axes, seeds, "
             f"baseline and select_by, got {shown(file.values)}"
         )
+    # Levels of `baseline` and `ask` are spelled as in `axes` (0.0 as 0): cells can be compared.
     not_in_file = {"name": name, "question": _first_comment(text), "settings": list(settings)}
     values = as_written({**file.values, **not_in_file})
     # All at once: whoever mends a file should not meet its second mistake after the first.
@@ -95,9 +98,11 @@ def _listed(mistakes: list[Mistake], shown_as: str) -> str:
     count = f"{len(mistakes)} mistakes"
     if len(mistakes) == 1:
         count = "1 mistake"
+    # The sort is stable: on one line the order of the checks stays.
     in_order = sorted(mistakes, key=lambda mistake: mistake.line)
     lines = [f"{shown_as}: {count}, nothing was started"]
-    lines += [f"  {mistake}" for mistake in in_order[:_MAX_LISTED]]
+    for mistake in in_order[:_MAX_LISTED]:
+        lines.append(f"  {mistake}")
     if len(mistakes) > _MAX_LISTED:
         lines.append(f"  and {len(mistakes) - _MAX_LISTED} more")
     return "\n".join(lines)
@@ -105,8 +110,10 @@ def _listed(mistakes: list[Mistake], shown_as: str) -> str:
 
 def _first_comment(text: str) -> str:
     """The question that the grid asks: the first comment, before anything else in the file."""
+    # "\ufeff" is a byte order mark: texts that do not come from a file may begin with one too.
     for line in text.removeprefix("\ufeff").splitlines():
         is_comment = line.startswith("#")
+        # Empty lines, a document's start (---) and directives (%) may stand before the question.
         if line.strip() and not is_comment and not line.startswith(("---", "%")):
             return ""
         if not is_comment:

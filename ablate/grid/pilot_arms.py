@@ -16,10 +16,9 @@ from ablate.grid.arm_names import arm_name, level_word
 from ablate.grid.expand import Expansion, arm_trial
 from ablate.grid.grid_file import Grid
 from ablate.grid.search_mistakes import PILOT_AMONG_SEEDS
-from ablate.grid.search_space import Cell, describe_axis, probe_cells
+from ablate.grid.search_space import Cell, describe_axis, probe_cells, typed_cell
 from ablate.grid.size import check_trials
 from ablate.recipe.canonical import contradiction, relevant
-from ablate.recipe.levels import typed_level
 from ablate.recipe.recipe import Recipe
 from ablate.study.pilot_record import PilotKind, Stage
 from ablate.study.record import ArmRecord, ExcludedCell, StudyRecord
@@ -41,6 +40,7 @@ class Candidate:
 
 def check_pilot_seed(grid: Grid, seeds: Sequence[int]) -> None:
     """Check that the seed that chooses is none of those that judge. Raises SpecError."""
+    # `--seeds` replaces the file's seeds after the file was checked, hence once more here.
     has_pilot = grid.search is not None or bool(grid.tune)
     if has_pilot and grid.pilot_seed in seeds:
         raise SpecError(PILOT_AMONG_SEEDS.format(grid.pilot_seed))
@@ -60,6 +60,7 @@ def searched_trial(grid: Grid, cell: Cell, *, data: DataSpec, fingerprint: str) 
 
 def probe_arms(grid: Grid, *, data: DataSpec, fingerprint: str) -> tuple[ArmRecord, ...]:
     """Arms that take every level and bound of a search's axes once: checked before it starts."""
+    # By id: cells that differ in a level that cannot matter are one arm, checked once.
     arms = {}
     for cell in probe_cells(grid.space):
         trial = searched_trial(grid, cell, data=data, fingerprint=fingerprint)
@@ -89,6 +90,7 @@ def candidates(
     factors = [(len(expansion.arms), "arms")]
     for name, levels in grid.tune.items():
         factors.append((len(levels), f"levels of {name}"))
+    # Before the combinations are gone through one by one: there may be billions.
     check_trials(factors, what="a tuning")
     for tuned in _combinations(grid.tune):
         _check_arms_stay_apart(grid, expansion, tuned, data=data, fingerprint=fingerprint)
@@ -121,10 +123,7 @@ def _candidates_of(
 
 def _combinations(tune: Mapping[str, Sequence[Any]]) -> Iterator[Cell]:
     for levels in itertools.product(*tune.values()):
-        tuned: Cell = {}
-        for name, level in zip(tune, levels, strict=True):
-            tuned[name] = typed_level(name, level)
-        yield tuned
+        yield typed_cell(dict(zip(tune, levels, strict=True)))
 
 
 def _check_arms_stay_apart(
@@ -138,14 +137,12 @@ def _check_arms_stay_apart(
     arms_by_tuned_id: dict[str, set[str]] = {}
     for arm in expansion.arms:
         for cell in arm.cells:
-            levels: Cell = {}
-            for axis, level in cell.items():
-                levels[axis] = typed_level(axis, level)
-            recipe = grid.base.model_copy(update={**levels, **tuned})
+            recipe = grid.base.model_copy(update={**typed_cell(cell), **tuned})
+            # An arm's id leaves the seed out, so any will do.
             trial = arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=0)
             arms_by_tuned_id.setdefault(trial.arm_id, set()).add(arm.arm_id)
     # An id with two arms: they would be one. More ids than arms: the cells of an arm would part.
-    some_merge = any(len(arm_ids) > 1 for arm_ids in arms_by_tuned_id.values())
+    some_merge = max(map(len, arms_by_tuned_id.values()), default=0) > 1
     n_arms = len(set().union(*arms_by_tuned_id.values()))
     some_split = len(arms_by_tuned_id) > n_arms
     if some_merge or some_split:
@@ -168,6 +165,8 @@ def tuned_arms(
     for arm in expansion.arms:
         chosen = best[arm.arm_id]
         if chosen is None:
+            # Not an error of the study: its other arms go on, and the report says what is lost and
+            # why.
             why = f"none of the {n_tried[arm.arm_id]} trials of its tuning completed"
             for cell in arm.cells:
                 lost.append(ExcludedCell(cell=cell, why=why))
@@ -184,6 +183,7 @@ def _tuned_arm(arm: ArmRecord, chosen: Candidate) -> ArmRecord:
     for name, level in chosen.tuned.items():
         if name in matter:
             tuned[name] = level
+    # The name stays the arm's own: reports compare axes, and say beside them what was tuned.
     changes = {"arm_id": chosen.trial.arm_id, "recipe": recipe, "tuned": tuned}
     return arm.model_copy(update=changes)
 
@@ -197,14 +197,17 @@ def pilot_record(
     arms: Sequence[ArmRecord] = (),
 ) -> StudyRecord:
     """The record of a study's pilot."""
+    # What was tuned are axes to the pilot's own report, with their levels.
     axes: Mapping[str, Any] = {**record.axes, **grid.tune}
     if kind == "search":
         axes = dict.fromkeys(grid.axes, ())  # a range has no levels that could be listed
+    # A pilot is a study of its own in journal and MLflow, with an id that its outer study leads to.
     identity = _pilot_identity(grid, record.study_id, kind)
     return record.model_copy(
         update={
             "study_id": hashlib.sha256(identity.encode()).hexdigest()[:12],
             "axes": axes,
+            # It compares nothing and confirms nothing: it chooses.
             "baseline_arm_id": "",
             "seeds": (grid.pilot_seed,),
             "noise_seeds": (),
@@ -221,13 +224,18 @@ def _pilot_identity(grid: Grid, study_id: str, kind: PilotKind) -> str:
     An edited space is another search; one with more trials continues the same search.
     """
     if kind != "search":
+        # A tuning's trials are known by their own ids: an edited one goes on with those that it
+        # has.
         return f"{study_id}\x1f{kind}"
+    # Defaults are left out, so that a field which a later version adds leaves ids as they are.
     deciding = grid.model_dump(
         mode="json",
         include={"base", "axes", "pilot_seed", "select_by", "exclude"},
         exclude_defaults=True,
     )
     if grid.search is not None:
+        # How many trials, and how many are confirmed, does not change what the sampler proposes
+        # next.
         deciding["search"] = grid.search.model_dump(mode="json", exclude={"n_trials", "confirm"})
     # The repr of a dict: ids in journals of finished searches depend on it to the last character.
     return f"{study_id}\x1f{kind}\x1f{deciding!r}"

@@ -22,6 +22,7 @@ _WHY_NO_FIELD = {
 """Field -> why there is none, where somebody may look for it."""
 _IMPLIED_BY = {"an int": "a number", "a list": "a list of at least one"}
 """What must be -> what says the same, where both would stand in one sentence."""
+# pydantic's own sentences, those of our validators, and those that say `must be` already.
 _PREFIXES = ("Input should be ", "Value error, ", "must be ")
 _WORDS = {
     "a valid integer": "an int",
@@ -40,6 +41,7 @@ def problems_of(
     """Yield one sentence per path: the branches of a union (`all` or an int) share one."""
     by_path: dict[YamlPath, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
+        # The input is not empty, so it was not too short as written:
         if detail["type"] == "too_short" and detail["input"]:
             continue  # only valid items are counted, and the invalid ones have their own mistakes
         by_path.setdefault(_file_path(detail, values), []).append(detail)
@@ -56,7 +58,11 @@ def _sentence(path: YamlPath, details: list[ErrorDetails], *, root: type[BaseMod
         return f"is not a field here{why or nearest(path[-1], _siblings(path, root=root))}"
     # Each once, in pydantic's order: a union has an error for each of its branches.
     kinds = dict.fromkeys(map(_wanted, details))
-    wanted = " or ".join(kind for kind in kinds if _IMPLIED_BY.get(kind) not in kinds)
+    needed = []
+    for kind in kinds:
+        if _IMPLIED_BY.get(kind) not in kinds:
+            needed.append(kind)
+    wanted = " or ".join(needed)
     # The words of a Literal, which pydantic lists in quotes.
     vocabulary = re.findall(r"'([^']*)'", wanted)
     hint = nearest(first["input"], vocabulary) or _spelling_hint(wanted, first["input"])
@@ -84,6 +90,7 @@ def _wanted(detail: ErrorDetails) -> str:
         return "a mapping of at least one"
     if detail["type"] == "too_long":
         return f"a list of at most {context['max_length']:,}"
+    # "Input should be a valid dictionary or instance of DataSpec": no file can hold an instance.
     text = detail["msg"].partition(" or instance of ")[0]
     for prefix in _PREFIXES:
         text = text.removeprefix(prefix)
@@ -95,9 +102,12 @@ def _wanted(detail: ErrorDetails) -> str:
 def _siblings(path: YamlPath, *, root: type[BaseModel]) -> list[str]:
     """The fields that `root` has at the level where an unknown field stands."""
     model: Any = root
+    # Down the path from model to model; `following` is the key below `part`, and tells which branch
+    # of a union was meant: the one that has such a field.
     for part, following in itertools.pairwise(path):
         if isinstance(part, int):
             continue
+        # a mapping with keys of the user's own, such as axes: it has no fields to suggest
         if part not in model.model_fields:
             return []
         inner = _models_in(model.model_fields[part].annotation)
@@ -108,7 +118,8 @@ def _siblings(path: YamlPath, *, root: type[BaseModel]) -> list[str]:
             if following in branch.model_fields:
                 model = branch
                 break
-    return [name for name in model.model_fields if name not in ("name", "question")]
+    # Without those that `Grid` has and no file: its name, its question, `--set`.
+    return [name for name, field in model.model_fields.items() if not field.exclude]
 
 
 def _models_in(annotation: Any) -> list[Any]:
@@ -122,6 +133,8 @@ def _file_path(detail: ErrorDetails, values: Any) -> YamlPath:
     path: list[int | str] = []
     names_a_key = detail["type"] in ("missing", "extra_forbidden")
     last = len(detail["loc"]) - 1
+    # Step by step beside the file's values: what is neither a key nor an index of them is the name
+    # of a union's branch, or "function-after" and the like.
     for index, part in enumerate(detail["loc"]):
         if isinstance(values, dict):
             # A missing key is not in the file, but its name is what the sentence is about.

@@ -16,6 +16,7 @@ from ablate.study.record import ExcludedCell
 
 MAX_NAME = 80
 """Characters of a question: it stands in tables and at figures."""
+# The second form may name several axes; the first compares within one, over all cells.
 _FORMS = "{axis: [level, reference level]} or two arms, [{axis: level}, {axis: level}]"
 
 
@@ -69,6 +70,7 @@ def _mistakes_of_levels(
     if not isinstance(pair, list) or len(pair) != 2:
         yield (*path, axis), f"must be [level, reference level], got {shown(pair)}"
         return
+    # A level that the axis lacks is one mistake, not also two that are equal.
     wrong = list(level_mistakes(path, axis, pair, known))
     yield from wrong
     if not wrong and pair[0] == pair[1]:
@@ -103,13 +105,15 @@ def unanswerable(grid: Grid) -> Iterator[Problem]:
 
 def _why_unanswerable(question: Question, expansion: Expansion) -> str:
     """Why nothing can be compared; empty where something can."""
-    arms: dict[str, str] = {}
+    arms: dict[str, str] = {}  # a cell's key -> id of the arm that answers it
     for arm in expansion.arms:
-        arms |= {_key(cell): arm.arm_id for cell in arm.cells}
+        for cell in arm.cells:
+            arms[_key(cell)] = arm.arm_id
+    # One pair of cells that two arms answer is enough.
     n_same = 0
     for arm in expansion.arms:
         for cell in arm.cells:
-            if any(cell.get(axis) != level for axis, level in question.levels.items()):
+            if not question.levels.items() <= cell.items():
                 continue
             other = arms.get(_key({**cell, **question.against}))
             if other is not None and other != arm.arm_id:
@@ -117,6 +121,7 @@ def _why_unanswerable(question: Question, expansion: Expansion) -> str:
             n_same += other == arm.arm_id
     if n_same:
         return "must compare two arms, but both sides are one: the difference cannot matter there"
+    # From the plainest reason to the vaguest: the first that holds is said.
     for side in (question.levels, question.against):
         absent = _why_absent(side, arms, expansion.excluded)
         if absent:
@@ -134,7 +139,8 @@ def _why_absent(
     for cell in excluded:
         if cell.cell == side:
             return f"must name arms that are trained, but {words} is excluded: {cell.why}"
-    if all(set(side) <= set(cell.cell) for cell in excluded) and len(side) > 1:
+    # A side with several axes names all of them, so it is one cell.
+    if len(side) > 1:
         return f"must name arms that are trained, but {words} is not: the design leaves it out"
     return ""
 

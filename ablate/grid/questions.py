@@ -11,10 +11,16 @@ def grid_questions(grid: Grid) -> tuple[Question, ...]:
     questions = []
     for name, sides in grid.ask.items():
         if isinstance(sides, dict):
+            # One axis: both sides leave the others open, so every pair of cells is compared.
             ((axis, (level, reference)),) = sides.items()
             question = Question(name=name, levels={axis: level}, against={axis: reference})
         else:
-            cell, other = ({**grid.baseline_cell, **side} for side in sides)
-            question = Question(name=name, levels=cell, against=other)
+            # Two arms: each side becomes a whole cell.
+            level_side, reference_side = sides
+            question = Question(
+                name=name,
+                levels={**grid.baseline_cell, **level_side},
+                against={**grid.baseline_cell, **reference_side},
+            )
         questions.append(question)
     return tuple(questions)

@@ -11,6 +11,7 @@ from typing import Any
 
 MAX_DIGITS = 100
 """Characters of a number: no field takes longer ones, and Python converts only a few thousand."""
+# A key without a value (`weights:`) is null too.
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE_WORDS = ("yes", "true", "on")
 _FALSE_WORDS = ("no", "false", "off")
@@ -25,10 +26,14 @@ def _spellings(words: tuple[str, ...], value: bool) -> dict[str, bool]:
 
 
 _BOOLS = _spellings(_TRUE_WORDS, True) | _spellings(_FALSE_WORDS, False)
+# ASCII digits alone: \d would take every script's. Underscores may group digits: 10_000.
 _INT = re.compile(r"[-+]?(0|[1-9]\d*(_\d+)*)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\d+(_\d+)*(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+# Digits without a point or an exponent that are no int either: they begin with zeros.
 _NO_FLOAT = re.compile(r"[-+]?[\d_]+", re.ASCII)
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+# Versions of YAML disagree on these (010 is 8 in 1.1 and 10 in 1.2), so they stay text; where a
+# number is wanted, the message says how to write it.
 _LEADING_ZEROS = re.compile(r"[-+]?0[\d_]+", re.ASCII)
 _OTHER_BASE = re.compile(r"[-+]?0[xXbBoO][\da-fA-F_]+", re.ASCII)
 _SEXAGESIMAL = re.compile(r"[-+]?\d+(:\d+)+(\.\d*)?", re.ASCII)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from ablate.grid.grid_file import Grid
 from ablate.recipe.recipe import Recipe
 
+# JSON Schema's word -> ours, for the table of fields in the docs.
 _TYPE_WORDS = {"integer": "int", "number": "number", "string": "text", "array": "list"}
 _TWO = {"minItems": 2, "maxItems": 2}
 _LIMIT_SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -48,6 +49,8 @@ def grid_schema() -> dict[str, Any]:
 
 def _sides(fields: dict[str, Any]) -> dict[str, Any]:
     """What a question takes: two levels of an axis, or two arms."""
+    # A question's two forms: `{axis: [level, reference level]}` and `[{axis: level}, {axis:
+    # level}]`.
     pairs = {name: _levels(field) | _TWO for name, field in fields.items()}
     of_levels = {"additionalProperties": False, "minProperties": 1, "maxProperties": 1}
     arm = {"type": "object", "additionalProperties": False, "properties": fields}
@@ -69,6 +72,7 @@ def _levels(field: dict[str, Any]) -> dict[str, Any]:
 
 def grid_schema_text() -> str:
     """The schema as it is kept in `experiments/grid.schema.json`."""
+    # Sorted: the file is committed, and must not change with pydantic's order of keys.
     return json.dumps(grid_schema(), indent=2, sort_keys=True) + "\n"
 
 
@@ -113,7 +117,8 @@ def _takes(schema: dict[str, Any]) -> list[str]:
         # The one model inside these two is that of the splits' fractions and sizes.
         return ["{train: ..., val: ..., test: ...}"]
     if "enum" in schema or "const" in schema:
-        return [f"`{word}`" for word in schema.get("enum", [schema.get("const")])]
+        words = schema.get("enum", [schema.get("const")])
+        return [f"`{word}`" for word in words]
     if schema.get("type") == "null":
         return ["`null`"]
     if schema["type"] == "object":
@@ -127,6 +132,7 @@ def _takes(schema: dict[str, Any]) -> list[str]:
 
 def _bound(limit: float) -> str:
     """`1`, `0.5` or `1,000,000`."""
+    # `g` would write 1e+06.
     is_long = limit == int(limit) and abs(limit) >= 10_000
     if is_long:
         return f"{limit:,}"

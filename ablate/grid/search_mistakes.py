@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablate.grid.search_space import COSTS, Range, Search, SearchAxis, space_of
+from ablate.grid.seeds import DEFAULT_PILOT_SEED
 from ablate.grid.yaml_lines import Problem
 from ablate.recipe.levels import asked_levels
 from ablate.recipe.recipe import Recipe
@@ -17,7 +18,7 @@ PILOT_AMONG_SEEDS = (
     "pilot_seed ({}) must not be among seeds: an arm that was chosen because of a score may not "
     "bring that score along"
 )
-_DEFAULT_PILOT_SEED = 1000
+
 _NOT_WITH_SEARCH: Mapping[str, str] = {
     "ask": "a search looks for good arms, and its arms are known only after it",
     "baseline": "a search compares the arms that it confirms with one another",
@@ -30,6 +31,7 @@ _NOT_WITH_SEARCH: Mapping[str, str] = {
     "own as the baseline of a one_factor design",
 }
 """Key -> why a search design does without it."""
+# Optuna would not refuse these: it falls back to random draws, and only logs that it does.
 _FEWEST_RANGES: Mapping[str, tuple[int, str]] = {
     "cma-es": (
         2,
@@ -48,6 +50,7 @@ def is_search(design: Any) -> bool:
 def design_fit_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Keys that the design needs or cannot use, and pilot seeds that would judge as well."""
     if is_search(values.get("design")):
+        # By its value, not its presence: `tune: {}` and `confirm: null` ask for nothing.
         for key, why in _NOT_WITH_SEARCH.items():
             if values.get(key):
                 yield (key,), f"must be left out in a search design: {why}"
@@ -64,7 +67,7 @@ def _pilot_seed_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
             ("pilot_seed",),
             "must be left out where nothing is searched or tuned: no trial uses it",
         )
-    pilot_seed = values.get("pilot_seed", _DEFAULT_PILOT_SEED)
+    pilot_seed = values.get("pilot_seed", DEFAULT_PILOT_SEED)
     seeds = values.get("seeds")
     if has_pilot and isinstance(seeds, list) and pilot_seed in seeds:
         # Where the default is what collides, the line to look at is that of the seeds.
@@ -76,11 +79,13 @@ def _pilot_seed_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 def range_mistakes(axes: Mapping[str, Any], design: Any) -> Iterator[Problem]:
     """Ranges and conditions: only in a search, bounds in order, conditions on earlier axes."""
+    # Axis -> its levels as written, None for a range: what a condition may name so far.
     earlier: dict[str, Any] = {}
     for name, axis in axes.items():
         if not isinstance(axis, dict):
             earlier[name] = axis
             continue
+        # An axis that is no field of the recipe has its mistake already.
         if name in Recipe.model_fields:
             if not is_search(design):
                 yield (
@@ -129,6 +134,7 @@ def _condition_mistakes(axis: Mapping[str, Any], earlier: Mapping[str, Any]) -> 
                 f"must be an axis with a list of levels, got {name!r}, which is a range",
             )
         else:
+            # As the file spells them: 8 and 8.0 are equal in Python, and so they are here.
             for level in asked_levels(wanted):
                 if level not in levels:
                     words = ", ".join(map(repr, levels))
@@ -184,15 +190,18 @@ def search_mistakes(
 
 def _sampler_mistake(search: Search, space: Mapping[str, SearchAxis]) -> str | None:
     """Why a sampler cannot search a space, or None."""
+    # A range under a condition is not there in every trial, and these samplers need a fixed space.
     needed, why = _FEWEST_RANGES.get(search.sampler, (0, ""))
-    ranges = [name for name, axis in space.items() if isinstance(axis, Range) and not axis.when]
-    if len(ranges) < needed:
+    n_ranges = 0
+    for axis in space.values():
+        n_ranges += isinstance(axis, Range) and not axis.when
+    if n_ranges < needed:
         noun = "range"
         if needed > 1:
             noun = "ranges"
         return (
             f"must have at least {needed} {noun} without `when` for {search.sampler}, "
-            f"got {len(ranges)}: {why}; take tpe"
+            f"got {n_ranges}: {why}; take tpe"
         )
     if search.sampler == "cma-es" and len(search.objectives) > 1:
         return (
@@ -206,6 +215,7 @@ def _objective_mistakes(
     search: Search, *, select_by: str, selectable: Sequence[str]
 ) -> Iterator[Problem]:
     """Objectives that cannot be weighed, each at its path inside `search`."""
+    # Scores of val only: a search that saw test would choose by what has to judge it.
     known = (*selectable, *COSTS)
     for index, name in enumerate(search.objectives):
         if name not in known:

@@ -18,7 +18,9 @@ from pydantic import (
 from ablate.recipe.levels import typed_level
 from ablate.recipe.recipe import Level
 
+# Frozen and closed, as every part of a grid: see `Grid`.
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+# Words of grid files; which class of Optuna each is stands in `ablate.scheduling.samplers`.
 Sampler = Literal["random", "tpe", "gp", "cma-es", "qmc", "nsga2"]
 Pruner = Literal["none", "median", "hyperband", "wilcoxon", "patient"]
 Cell = dict[str, Level]
@@ -43,6 +45,7 @@ def _as_list(levels: Any) -> Any:
     return (levels,)
 
 
+# No schema: a condition is one level or a list of them, of whatever type the named axis has.
 Condition = Annotated[tuple[Any, ...], BeforeValidator(_as_list), WithJsonSchema({})]
 # Strict, and in this order: else pydantic would make 1.0 of a whole number, or 1 of true.
 Bound = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)]
@@ -77,6 +80,7 @@ class Choice(BaseModel):
 
 def _kind(value: Any) -> str:
     """Which kind of axis a value is: one of the file, or one that was made already."""
+    # pydantic asks this both for a file's values and for models that were made already.
     if isinstance(value, Choice) or (isinstance(value, dict) and "levels" in value):
         return "choice"
     if isinstance(value, Range | dict):
@@ -121,7 +125,11 @@ SearchAxis = Range | Choice
 
 def is_active(axis: SearchAxis, cell: Cell) -> bool:
     """Whether an axis matters for what was chosen so far."""
-    return all(name in cell and cell[name] in levels for name, levels in axis.when.items())
+    for name, levels in axis.when.items():
+        # An axis that is not active itself is not in the cell, and switches this one off too.
+        if name not in cell or cell[name] not in levels:
+            return False
+    return True
 
 
 def space_of(axes: Mapping[str, Any]) -> dict[str, SearchAxis]:
@@ -158,6 +166,14 @@ def _typed_levels(name: str, levels: Sequence[Any]) -> tuple[Level, ...]:
     return tuple(typed_level(name, level) for level in levels)
 
 
+def typed_cell(cell: Mapping[str, Any]) -> Cell:
+    """A cell with its levels as the recipe's fields keep them: tuples for YAML's lists."""
+    typed: Cell = {}
+    for axis, level in cell.items():
+        typed[axis] = typed_level(axis, level)
+    return typed
+
+
 def probe_cells(space: Mapping[str, SearchAxis]) -> list[Cell]:
     """Cells that together take every level and every bound of a range.
 
@@ -172,8 +188,11 @@ def probe_cells(space: Mapping[str, SearchAxis]) -> list[Cell]:
             for other, levels in _conditions(space, name):
                 wanted.setdefault(other, levels[0])
             cells.append(_first_cell(space, wanted))
-    # Cells can hold lists, so that they cannot be keys of a dict themselves.
-    return list({repr(cell): cell for cell in cells}.values())
+    # By their text: cells can hold lists, and cannot be keys of a dict themselves.
+    by_text: dict[str, Cell] = {}
+    for cell in cells:
+        by_text[repr(cell)] = cell
+    return list(by_text.values())
 
 
 def _conditions(

@@ -13,9 +13,12 @@ from ablate.errors import SpecError
 
 MAX_SEED = 10**18
 """Below 2**63, where torch's generators and 64-bit columns end, with room for noise-floor seeds."""
+DEFAULT_PILOT_SEED = 1000
+"""Far from 0, 1, 2, ..., which people take as seeds, and from those that they add to them."""
 MAX_SEEDS = 10_000
 _RANGE = re.compile(r"([0-9]{1,100})(?:-([0-9]{1,100}))?")
 """Of digits, few enough: Python refuses to convert several thousand with an error of its own."""
+# `0-1` is no shorter than `0,1`.
 _SHORTEST_RANGE = 3
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, strict=True)]
 
@@ -25,8 +28,10 @@ def read_seeds(text: str) -> tuple[int, ...]:
 
     Raises SpecError for anything but different seeds with commas or spaces between them.
     """
-    parts = [_seeds_of(word) for word in text.replace(",", " ").split()]
+    words = text.replace(",", " ").split()
+    parts = list(map(_seeds_of, words))
     seeds = tuple(chain.from_iterable(parts))
+    # A word that is no number gives an empty part, and so does a range that counts down.
     is_readable = bool(parts) and all(parts)
     if not is_readable or len(set(seeds)) < len(seeds):
         shown = text
@@ -69,6 +74,6 @@ def _seeds_of(word: str) -> Sequence[int]:
     if match is None:
         return ()
     first = int(match[1])
-    last = first if match[2] is None else int(match[2])
+    last = int(match[2] or match[1])
     # one more than may be is enough to be refused, and is counted in no time
     return range(first, min(last, first + MAX_SEEDS) + 1)

@@ -15,8 +15,10 @@ MAX_CELLS = 50_000
 """Combinations of levels that a design examines one by one."""
 MAX_TRIALS = 100_000
 """Of a study, or of its tuning."""
+# From here on digits say less than a power of ten.
 _LARGEST_WRITTEN_OUT = 10**15
 _MOST_FACTORS = 8
+"""Of a product in a message."""
 
 
 def cells_mistake(n_levels: Sequence[int], design: str) -> str | None:
@@ -43,9 +45,15 @@ def check_trials(
 
     `factors` are e.g. (12, "arms") and (3, "seeds"). Raises SpecError where they are too many.
     """
-    n_trials = math.prod(n for n, _ in factors) + n_more
+    # Counted, not made: Python's integers do not overflow, and a list of them would not fit memory.
+    n_trials = 1
+    words: list[str] = []
+    for n, noun in factors:
+        n_trials *= n
+        words.append(f"{n:,} {noun}")
+    n_trials += n_more
     if n_trials > MAX_TRIALS:
-        product = " x ".join(f"{n:,} {noun}" for n, noun in factors)
+        product = " x ".join(words)
         raise SpecError(
             f"{what} must have at most {MAX_TRIALS:,} trials, "
             f"got {shown_count(n_trials)} ({product}); "
@@ -62,7 +70,7 @@ def shown_count(n: int) -> str:
 
 def shown_product(numbers: Iterable[int]) -> str:
     """`10 x 100 x 1000`; of many factors only the first."""
-    factors = [str(n) for n in numbers]
+    factors = list(map(str, numbers))
     product = " x ".join(factors[:_MOST_FACTORS])
     if len(factors) > _MOST_FACTORS:
         product += " x ..."

@@ -6,26 +6,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.grid.shapes import list_or_empty, mapping_or_empty
+from ablate.grid.yaml_lines import Problem, YamlPath
 from ablate.study.tasks import TASKS, TaskSpec
 
-Place = tuple[str | int, ...]
 
-
-def task_mistakes(values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """Fields and levels that do not go with the task of a file; each with its place."""
+def task_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Fields and levels that do not go with the task of a file; each with its path."""
     task = TASKS.get(str(values.get("task")))
     if task is None:
         return  # pydantic says what a task must be
     yield from _study_mistakes(values, task)
     # Levels as they stand in the file: what pydantic made of them has lost its place.
-    for place, name, value in _recipe_values(values):
+    for path, name, value in _recipe_values(values):
         rule = task.field_rules.get(name)
         if rule is not None and not rule.allows(value):
             must = f"must be {rule.wanted} for task {task.name}"
-            yield place, f"{must}, got {value!r}: {rule.why}"
+            yield path, f"{must}, got {value!r}: {rule.why}"
 
 
-def _study_mistakes(values: Mapping[str, Any], task: TaskSpec) -> Iterator[tuple[Place, str]]:
+def _study_mistakes(values: Mapping[str, Any], task: TaskSpec) -> Iterator[Problem]:
     """Fields outside the recipe that must be null."""
     must = f"must be null for task {task.name}"
     data = values.get("data")
@@ -37,8 +36,9 @@ def _study_mistakes(values: Mapping[str, Any], task: TaskSpec) -> Iterator[tuple
         yield ("target_precision",), f"{must}: {task.why_no_target_precision}"
 
 
-def _recipe_values(values: Mapping[str, Any]) -> Iterator[tuple[Place, str, Any]]:
-    """Every place of the file where a field of the recipe has a value: (place, field, value)."""
+def _recipe_values(values: Mapping[str, Any]) -> Iterator[tuple[YamlPath, str, Any]]:
+    """Every place of the file where a field of the recipe has a value: (path, field, value)."""
+    # `baseline` and `exclude` are not here: their levels are those of an axis, refused there.
     for name, value in mapping_or_empty(values.get("base")).items():
         yield ("base", name), name, value
     for key in ("axes", "tune"):
@@ -47,8 +47,8 @@ def _recipe_values(values: Mapping[str, Any]) -> Iterator[tuple[Place, str, Any]
                 yield (key, name, *within), name, value
 
 
-def _levels(levels: Any) -> Iterator[tuple[Place, Any]]:
-    """(place within the axis, value) of the levels of an axis or of tuning, or a range's bounds."""
+def _levels(levels: Any) -> Iterator[tuple[YamlPath, Any]]:
+    """(path within the axis, value) of the levels of an axis or of tuning, or a range's bounds."""
     if isinstance(levels, dict):
         for bound in ("low", "high"):
             if bound in levels:

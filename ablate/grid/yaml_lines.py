@@ -18,7 +18,7 @@ Problem = tuple[YamlPath, str]
 """What is wrong with the value at a path: a `Mistake` whose line is not looked up yet."""
 NOT_IN_FILE = 0
 """The line of what the command line has set."""
-MAX_BYTES = 1_000_000
+MAX_CHARACTERS = 1_000_000
 """A grid file is a page of text."""
 MAX_VALUES = 25_000
 """Keys, levels, seeds and everything else in a file: enough to name ImageNet-21k's classes."""
@@ -26,9 +26,12 @@ MAX_DEPTH = 12
 """Nesting of lists and mappings; a valid grid file needs at most half of that."""
 MAX_TEXT = 2_000
 """Characters of one text: names, paths and reasons are shorter."""
+# Of a key in a message: it must not push the sentence out of sight.
 _MAX_SHOWN = 80
+# `!!str 1` is the one tag that is let through: it makes text, and nothing else, of any word.
 _STR_TAG = "tag:yaml.org,2002:str"
 _MERGE_KEY = "<<"
+# All that end a line in YAML 1.1, as PyYAML counts lines.
 _LINE_BREAKS = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 
@@ -66,12 +69,14 @@ class YamlFile:
 
     def line(self, path: YamlPath) -> int:
         """Line of the path, or of the nearest value around it that exists."""
+        # A field that is missing has no line: the mapping that lacks it has one.
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
     def written(self, path: YamlPath) -> YamlPath:
         """The path with the names that the file uses, for messages about it."""
+        # From the longest part on: a former name can stand below another one.
         for end in range(len(path), 0, -1):
             if path[:end] in self.as_written:
                 return (*self.as_written[path[:end]], *path[end:])
@@ -84,8 +89,8 @@ def read_yaml(text: str) -> YamlFile:
     Raises SpecError with the line where the text is not YAML, is too large or too deep, has several
     documents, or uses aliases or tags.
     """
-    if len(text) > MAX_BYTES:
-        raise SpecError(f"a grid file must be at most {MAX_BYTES} characters, got {len(text)}")
+    if len(text) > MAX_CHARACTERS:
+        raise SpecError(f"a grid file must be at most {MAX_CHARACTERS} characters, got {len(text)}")
     reader = _Reader()
     try:
         # Events, not yaml.load: only they carry line numbers, and nothing is built from tags.
@@ -93,6 +98,7 @@ def read_yaml(text: str) -> YamlFile:
             reader.take(event)
     except yaml.MarkedYAMLError as error:
         raise SpecError(_syntax_message(error)) from None
+    # PyYAML's reader knows the place of a character, not its line.
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         line = len(_LINE_BREAKS.findall(before)) + 1
@@ -105,6 +111,7 @@ def read_yaml(text: str) -> YamlFile:
 
 def _syntax_message(error: yaml.MarkedYAMLError) -> str:
     problem = str(error.problem or error.context)
+    # PyYAML says only that a character "cannot start any token".
     if r"'\t'" in problem:
         problem += "; put spaces in place of the tab"
     mark = error.problem_mark or error.context_mark
@@ -146,6 +153,7 @@ def _short(word: str) -> str:
 
 
 def _line_of(event: yaml.Event) -> int:
+    # PyYAML counts from 0.
     return event.start_mark.line + 1 if event.start_mark else 1
 
 
@@ -186,6 +194,7 @@ class _Reader:
                 raise SpecError(
                     f"line {line}: a grid file must be one YAML document, a second one begins here"
                 )
+        # Scalars, aliases and the beginnings of lists and mappings: whatever has or is a value.
         if isinstance(event, yaml.NodeEvent):
             _check_plain(event, line)
             self._check_size(line)
@@ -212,8 +221,10 @@ class _Reader:
             )
 
     def _take_scalar(self, event: yaml.ScalarEvent, line: int) -> None:
+        # Quoted words stay text: '1' is no number.
         is_plain = event.style is None and event.tag is None
         if self._open and self._open[-1].awaits_key:
+            # YAML's events do not tell keys from values: in a mapping they take turns.
             mapping = self._open[-1]
             mapping.key = self._key(mapping, event.value, is_plain=is_plain, line=line)
             return
@@ -233,6 +244,7 @@ class _Reader:
         """The text of a key, after what is wrong with it was noted."""
         path = (*mapping.path, text)
         value = self._scalar(text, path, is_plain=is_plain, line=line)
+        # Noted, not raised: whoever mends the file wants its other mistakes in the same message.
         mistake = None
         if path in self.lines:
             mistake = "is given twice; keep one"
@@ -245,11 +257,13 @@ class _Reader:
             mistake = f"must be text, got {value!r}; put it in quotes"
         if mistake is not None:
             self.mistakes.append(Mistake(line, path, mistake))
+        # The last of two equal keys wins, its line too, as in PyYAML.
         self.lines[path] = line
         return text
 
     def _scalar(self, text: str, path: YamlPath, *, is_plain: bool, line: int) -> Any:
         """The value of a word; a word that no field can take is noted as a mistake and kept."""
+        # The reason of an exclusion is the one text that may take several lines.
         mistake = _text_mistake(text, may_have_lines=path[-1:] == ("why",))
         if mistake is None and is_plain:
             try:
@@ -269,6 +283,7 @@ class _Reader:
             if innermost.key is not None:
                 within = innermost.key
             path = (*innermost.path, within)
+        # A list's values are counted: the next one's index is how many there are.
         # A value of a mapping already has the line of its key, and keeps it.
         self.lines.setdefault(path, line)
         return path

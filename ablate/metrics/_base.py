@@ -31,6 +31,7 @@ class Scoring:
 
 def check_finite(predictions: NDArray[np.floating]) -> None:
     """Raises TrialError for predictions (N, C) that are not finite."""
+    # by row, so that the message can say how many images are affected
     is_finite = np.isfinite(predictions).all(axis=1)
     if not is_finite.all():
         raise TrialError(

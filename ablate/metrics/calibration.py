@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+# the number that most papers since Guo et al. (2017) report, so that numbers can be compared
 N_BINS = 15
-LEAST, MOST = 0.05, 20.0
-"""Temperatures beyond these make no difference that a report could show."""
+LEAST = 0.05
+MOST = 20.0
+"""Temperatures beyond these two make no difference that a report could show."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Reliability:
 
         The mean of |confidence - accuracy|, weighted by the images of each bin.
         """
+        # an empty bin is NaN in both: it weighs nothing, but NaN * 0 would be NaN
         gap = np.abs(np.nan_to_num(self.confidence) - np.nan_to_num(self.accuracy))
         return float((gap * self.count).sum() / self.count.sum())
 
@@ -43,10 +46,12 @@ class Reliability:
 def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Reliability:
     """Bin the images by their top probability. `probabilities` (N, C), `labels` (N,)."""
     predicted = probabilities.argmax(axis=1)
+    # float64: one float32 rounding at an edge would move an image to the next bin
     top = probabilities.max(axis=1).astype(np.float64)
     # ceil, not floor: a bin holds its upper edge, so that a probability of 1 falls into the last
     bins = np.clip(np.ceil(top * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
     count = np.bincount(bins, minlength=N_BINS)
+    # 0 / 0 of an empty bin is the NaN that is wanted
     with np.errstate(invalid="ignore"):
         confidence = np.bincount(bins, weights=top, minlength=N_BINS) / count
         accuracy = np.bincount(bins, weights=predicted == labels, minlength=N_BINS) / count
@@ -61,6 +66,8 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     from scipy.optimize import brentq
 
     logits = _logits(probabilities)
+    # d loss / d inverse is the mean over images of expected logit less the label's logit, of which
+    # the second part does not depend on the temperature
     of_label = logits[np.arange(len(labels)), labels].mean()
 
     def slope(inverse: float) -> float:
@@ -68,10 +75,13 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
         expected = (softmax(inverse * logits, axis=1) * logits).sum(axis=1)
         return float(expected.mean() - of_label)
 
-    low, high = 1 / MOST, 1 / LEAST
-    if slope(1.0) == 0:  # also where all probabilities are equal, and every temperature does
+    # the bounds change sides, because the inverse is searched
+    low = 1 / MOST
+    high = 1 / LEAST
+    # also where all probabilities are equal, and every temperature does
+    if slope(1.0) == 0:
         return 1.0
-    # Convex: without a change of sign the least loss is at an end of the interval.
+    # convex: without a change of sign the least loss is at an end of the interval
     if slope(low) >= 0:
         return MOST
     if slope(high) <= 0:
@@ -91,5 +101,6 @@ def with_temperature(
 
 def _logits(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Up to a constant for each image."""
+    # predictions files keep float32 probabilities, of which some are 0
     logits = np.log(np.clip(probabilities.astype(np.float64), 1e-12, 1.0))
     return np.asarray(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)

@@ -61,6 +61,7 @@ def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> d
     probabilities = _checked(probabilities, labels)
     classes = per_class(probabilities, labels)
     scores = {
+        # absent classes are NaN here, which is how they stay out of all macro means
         "macro_f1": mean_of_defined(classes.f1),
         "auroc_ovr_macro": mean_of_defined(classes.auroc),
         "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
@@ -68,6 +69,7 @@ def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> d
         "nll": _log_loss(probabilities, labels),
         "ece": reliability(probabilities, labels).ece,
     }
+    # of two classes the second is the positive one, as everywhere in the reports
     if probabilities.shape[1] == 2:
         scores["average_precision"] = average_precision(probabilities[:, 1], labels == 1)
     return scores
@@ -136,6 +138,7 @@ def resampled_macro_f1(
     n_classes = int(max(predicted.max(), labels.max())) + 1
     support = np.bincount(labels, minlength=n_classes).astype(np.float64)
     (wrong,) = np.nonzero(predicted != labels)
+    # a good network errs on few images, and only their columns are summed
     weights_of_wrong = weights[:, wrong]
     lost = sums_by_group(weights_of_wrong, labels[wrong], n_classes)
     gained = sums_by_group(weights_of_wrong, predicted[wrong], n_classes)
@@ -146,6 +149,7 @@ def resampled_macro_f1(
 
 
 def _log_loss(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> float:
+    """Mean negative log of the probability that the label was given, in nats."""
     given_to_label = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.clip(given_to_label, _SMALLEST_PROBABILITY, 1.0)).mean())
 
@@ -162,11 +166,13 @@ def _checked(
         )
     check_finite(probabilities)
     n_classes = probabilities.shape[1]
+    # a negative label would score against the last class, without an error
     if labels.min() < 0 or labels.max() >= n_classes:
         raise CheckFailed(
             f"labels must lie in [0, {n_classes}), got {labels.min()} to {labels.max()}"
         )
     checked: NDArray[np.float64] = np.asarray(probabilities, dtype=np.float64)
+    # loose enough for float32 rows of many classes; logits miss it by far
     if checked.min() < 0 or np.abs(checked.sum(axis=1) - 1).max() > 1e-3:
         raise CheckFailed(
             "rows of probabilities must be >= 0 and sum to 1 within 0.001; softmax the logits first"

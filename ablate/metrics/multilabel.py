@@ -20,6 +20,7 @@ from ablate.metrics.ranking import Ranking, rank_classes
 from ablate.metrics.resampling import resampled_area
 
 THRESHOLD = 0.5
+"""Of all classes and all arms alike: none is tuned on val."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def score(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> d
     is_positive = labels == 1
     n_hits = int((is_called & is_positive).sum())
     n_called_or_positive = int(is_called.sum()) + int(is_positive.sum())
+    # undefined where no image has a label and none is called
     micro_f1 = float("nan")
     if n_called_or_positive:
         micro_f1 = 2 * n_hits / n_called_or_positive
@@ -92,6 +94,7 @@ def per_label(
     probabilities = checked(probabilities, labels)
     is_called = probabilities >= THRESHOLD
     is_positive = labels == 1
+    # per class; without a loop, since a data set may have hundreds
     hits = (is_called & is_positive).sum(axis=0)
     support = is_positive.sum(axis=0)
     n_called = is_called.sum(axis=0)
@@ -99,15 +102,18 @@ def per_label(
         precision = hits / n_called
         recall = hits / support
         f1 = np.where(support > 0, 2 * hits / (support + n_called), np.nan)
+    # a caller that has sorted already passes it on: this costs more than all else here
     if ranking is None:
         ranking = rank_classes(probabilities, labels)
-    columns = zip(probabilities.T, is_positive.T, strict=True)
+    precisions = []
+    for of_class, has_class in zip(probabilities.T, is_positive.T, strict=True):
+        precisions.append(average_precision(of_class, has_class))
     return PerLabel(
         precision=precision,
         recall=recall,
         f1=f1,
         auroc=ranking.area,
-        average_precision=np.array([average_precision(*column) for column in columns]),
+        average_precision=np.array(precisions),
         support=support,
     )
 
@@ -117,6 +123,7 @@ def checked(
 ) -> NDArray[np.float64]:
     """Return `probabilities` as float64 after checking what every score takes for granted."""
     is_table = probabilities.ndim == 2 and probabilities.size > 0
+    # (N,) labels would be spread over all classes by numpy, without an error
     if not is_table or labels.shape != probabilities.shape:
         raise CheckFailed(
             "probabilities and labels must both be (N, C) with N >= 1, "
@@ -142,6 +149,7 @@ def resampled_label_f1(
     called = (probabilities >= THRESHOLD).astype(np.float32)
     positive = (labels == 1).astype(np.float32)
     hits = _drawn(weights, called * positive)
+    # unlike one label per image, a draw does not keep the size of each class: images are no strata
     support = _drawn(weights, positive)
     n_called = _drawn(weights, called)
     is_present = support > 0

@@ -28,6 +28,7 @@ def average_precision(scores: NDArray[np.floating], is_positive: NDArray[np.bool
     """
     if not is_positive.any():
         return float("nan")
+    # a sum over steps: the area below a line through them promises what no threshold keeps
     precision, recall, _ = _curve(scores, is_positive)
     return float((precision * np.diff(recall, prepend=0.0)).sum())
 
@@ -53,6 +54,7 @@ def at_threshold(
     scores: NDArray[np.floating], is_positive: NDArray[np.bool_], threshold: float
 ) -> OperatingPoint:
     """Precision and recall of calling everything with a score of at least `threshold` positive."""
+    # at least, as in `_curve`: the image that gave the threshold is called
     called = scores >= threshold
     hits = int((called & is_positive).sum())
     precision = float("nan")

@@ -45,8 +45,10 @@ class Ranking:
 
         It is the share of (class, rest) pairs that are ranked rightly.
         """
+        # of each class's image, the rest ranked below it: everything below less its own kind
         wins = np.einsum("cn,cn->c", self.n_below - self.n_class_below, self.is_class)
         with np.errstate(invalid="ignore"):
+            # 0 / 0 for a class without images or without a rest: the NaN that is wanted
             share = wins / (self.n_class * (self.n_images - self.n_class))
         return np.asarray(share, dtype=np.float64)
 
@@ -75,12 +77,15 @@ def rank_classes(probabilities: NDArray[np.floating], membership: NDArray[np.int
     # rows of a C-contiguous array sort several times faster than its columns
     columns = np.ascontiguousarray(probabilities.T)
     n_images = columns.shape[1]
+    # which of equal values comes first does not matter: ties are counted half below
     order = np.argsort(columns, axis=1)
     is_class = np.take_along_axis(membership.T == 1, order, axis=1)
     # n_before[:, k] counts the images of the class on the first k places.
+    # int32: as many entries as there are predictions, and half the memory
     n_before = np.zeros((len(columns), n_images + 1), dtype=np.int32)
     np.cumsum(is_class, axis=1, out=n_before[:, 1:])
     ranked = np.take_along_axis(columns, order, axis=1)
+    # the first place begins a run of equal values whatever it holds
     is_new = np.ones(ranked.shape, dtype=np.bool_)
     np.not_equal(ranked[:, 1:], ranked[:, :-1], out=is_new[:, 1:])
     if is_new.all():  # the usual case needs neither the ties nor their (C, N) arrays

@@ -23,9 +23,11 @@ def image_weights(targets: Targets, *, n_draws: int, seed: int) -> NDArray[np.fl
     """
     rng = np.random.default_rng(stream(seed, "bootstrap", "images"))
     weights = np.ones((n_draws, len(targets)), dtype=np.float32)
+    # the order of the strata is part of the draw: another one would change every interval
     for rows in targets.strata():
         n = len(rows)
         if n > 1:
+            # counts instead of drawn indices: a weighted score is one matrix product for all draws
             times_drawn = rng.multinomial(n - 1, np.full(n, 1 / n), size=n_draws)
             weights[:, rows] = times_drawn * (n / (n - 1))
     return weights
@@ -43,6 +45,7 @@ def resampled_area(ranking: Ranking, weights: NDArray[np.float32]) -> NDArray[np
     if not is_defined.any():
         return np.full(len(weights), np.nan)
     n_rest = ranking.n_images - n_class
+    # a placement is a mean over the other side, and the area a mean over the own side of those
     n_own_side = np.where(ranking.is_class, n_class[:, None], n_rest[:, None])
     shift = (ranking.placements - area[:, None]) / (n_own_side * is_defined.sum())
     # An image moves the area of every class: its shifts are summed over the rows of the ranking.
@@ -52,6 +55,8 @@ def resampled_area(ranking: Ranking, weights: NDArray[np.float32]) -> NDArray[np
         minlength=ranking.n_images,
     )
     mean = area[is_defined].mean()
+    # no unweighted sum to subtract: placements have the area as their mean, so the influences of a
+    # class's images sum to 0, and those of the rest as well
     return np.asarray(mean + weights @ influence.astype(np.float32), dtype=np.float64)
 
 

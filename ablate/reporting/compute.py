@@ -20,6 +20,7 @@ from ablate.tracking.records import PublishedStudy
 def compute_results(study: PublishedStudy, predictions: Predictions) -> Results:
     """Compute every table of the report. Reads the predictions of each complete run once."""
     results = results_of(study, read_study(study, predictions))
+    # the one place where added arms come in: they were trained to complete these comparisons
     around = results.choices
     if results.champion is not None:
         around = whole_choices(
@@ -43,6 +44,7 @@ def results_of(study: PublishedStudy, readings: Readings) -> Results:
     """All but fresh seeds and added arms, from predictions that were read before."""
     record = study.record
     trials = trial_frame(study)
+    # the same resamples for all that follows, so that one comparison has one interval everywhere
     replicates = replicate_arrays(readings, record)
     insight = insight_of(readings, record)
     # Intervals before the task's columns: these may be about scores, never the other way round.

@@ -97,7 +97,7 @@ def decide(results: Results) -> Decision | None:
     baseline = results.baseline
     candidates = []
     for arm_id in results.arms["arm_id"]:
-        # in the order of val
+        # in the order of val, which is that of the frame
         if arm_id in results.may_be_best:
             candidates.append(results.arm_of_id[arm_id])
     # of arms that cost the same: the best on val, else what one would have used anyway
@@ -107,9 +107,12 @@ def decide(results: Results) -> Decision | None:
     compared = _compared(results)
     questions = _open_questions(use, compared)
     settled_next = _first_with_a_price(questions)
+    of_baseline = None
+    if baseline is not None:
+        of_baseline = _option(results, baseline)
     return Decision(
         use=use,
-        baseline=None if baseline is None else _option(results, baseline),
+        baseline=of_baseline,
         cheapest=_cheapest(results, [*preferred, *candidates]),
         n_candidates=len(candidates),
         n_scored=int((results.arms["n_seeds"] > 0).sum()),
@@ -156,15 +159,20 @@ def _spoken_against(results: Results, use: Option, compared: Sequence[Effect]) -
     if use.gap is not None and use.gap.judged.verdict is Verdict.BETTER:
         # its own difference to the baseline says more than a mean over its companions
         return None
+    # contrasts name arms by their places in the record
     place = results.record.arms.index(use.arm)
     against = []
     for effect in compared:
-        if effect.judged.excludes_zero:
-            worse_side = 0 if effect.verdict is Verdict.WORSE else 1
-            worse_arms = {cell[worse_side] for cell in effect.comparison.contrast.cells}
-            if place in worse_arms:
-                against.append(effect)
+        if effect.judged.excludes_zero and place in _worse_arms(effect):
+            against.append(effect)
     return max(against, key=lambda effect: abs(effect.estimate), default=None)
+
+
+def _worse_arms(effect: Effect) -> set[int]:
+    """Places of the arms on the worse side of a settled comparison of pairs."""
+    # cells are (level, other level): "worse" is said of the first of them
+    worse_side = 0 if effect.verdict is Verdict.WORSE else 1
+    return {cell[worse_side] for cell in effect.comparison.contrast.cells}
 
 
 def _cheapest(results: Results, arms: Sequence[ArmRecord]) -> Option | None:
@@ -175,15 +183,22 @@ def _cheapest(results: Results, arms: Sequence[ArmRecord]) -> Option | None:
 
     def n_trained(arm: ArmRecord) -> float:
         n = results.number(arm.arm_id, "cost/n_trainable/mean")
-        return math.inf if math.isnan(n) else n
+        # an arm that nobody measured is never the cheapest
+        if math.isnan(n):
+            return math.inf
+        return n
 
     cheapest = _option(results, min(arms, key=n_trained))
-    return None if math.isnan(cheapest.n_trained) else cheapest
+    # ... unless none of them was measured
+    if math.isnan(cheapest.n_trained):
+        return None
+    return cheapest
 
 
 def _open_questions(use: Option, compared: Sequence[Effect]) -> tuple[OpenQuestion, ...]:
     first = []
     same = None
+    # first, whatever it costs: it is what the recommendation rests on
     if use.gap is not None and use.gap.judged.verdict in _UNSETTLED:
         first.append(OpenQuestion(use.name, use.gap.seeds_to_settle, is_of_best_arm=True))
         # a main effect may be this very comparison, and is not open twice
@@ -192,6 +207,7 @@ def _open_questions(use: Option, compared: Sequence[Effect]) -> tuple[OpenQuesti
     for effect in compared:
         if effect.verdict in _UNSETTLED and effect is not same:
             others.append(OpenQuestion(effect.comparison.name, effect.seeds_to_settle))
+    # stable, so equally cheap ones keep the order of the grid; None is beyond all prices
     others.sort(key=lambda question: question.n_seeds or math.inf)
     return (*first, *others)
 
@@ -205,6 +221,7 @@ def _first_with_a_price(questions: Sequence[OpenQuestion]) -> OpenQuestion | Non
 
 def _settling_command(results: Results, question: OpenQuestion | None) -> str | None:
     record = results.record
+    # one seed: no comparison has a price yet, but two more seeds make intervals possible
     if len(record.seeds) < 2:
         return command_with_seeds(record.command, record.seeds, FEWEST_SEEDS)
     if question is None or question.n_seeds is None:
@@ -212,6 +229,7 @@ def _settling_command(results: Results, question: OpenQuestion | None) -> str | 
     return command_with_seeds(record.command, record.seeds, question.n_seeds)
 
 
+# a study that was continued has seeds in its command already: they are replaced, not added
 _SEEDS_OPTION = re.compile(r" (?:SEEDS=\S+|--seeds[ =]\S+)")
 
 
@@ -219,6 +237,7 @@ def command_with_seeds(command: str, seeds: Sequence[int], n_seeds: int) -> str:
     """The command of a study with `n_seeds` seeds: those that it had, and the next free ones."""
     wanted = list(seeds)
     candidate = 0
+    # the smallest numbers that are free: finished trials of the seeds before are not trained again
     while len(wanted) < n_seeds:
         if candidate not in wanted:
             wanted.append(candidate)

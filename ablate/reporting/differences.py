@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 _TOKEN = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|[^\W\d]+|\S")
 """A number, a word or a sign."""
+# pictures in `report.html`: megabytes of base64 that no reader can compare by eye
 _INLINED = re.compile(r'src="data:image/svg\+xml;base64,[^"]*"')
 _LONGEST = 120
 """Characters of a line that are shown."""
@@ -35,22 +37,24 @@ def text_differences(name: str, reported: str, computed: str) -> Iterator[Findin
     """Compare word by word, without pictures; lines that were added or lost are named whole."""
     old = _INLINED.sub('src=""', reported).splitlines()
     new = _INLINED.sub('src=""', computed).splitlines()
+    # nearly always, and far faster than the matcher
     if old == new:
         return
+    # autojunk would take lines that repeat, such as empty ones, for noise in a text of 200 lines
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
     for what, start, end, other_start, other_end in matcher.get_opcodes():
         if what == "equal":
             continue
-        n_lines = max(end - start, other_end - other_start)
-        for offset in range(n_lines):
-            line = old[start + offset] if start + offset < end else ""
-            other = new[other_start + offset] if other_start + offset < other_end else ""
-            yield from _word_differences(f"{name}:{start + offset + 1}", line, other)
+        changed = itertools.zip_longest(old[start:end], new[other_start:other_end], fillvalue="")
+        # lines are counted from 1, as editors do, in the text as it was reported
+        for number, (line, other) in enumerate(changed, start + 1):
+            yield from _word_differences(f"{name}:{number}", line, other)
 
 
 def value_differences(place: str, reported: Any, computed: Any) -> Iterator[Finding]:
     """Compare JSON values; a place is named by its keys, e.g. `report.json arms.0.scores`."""
     if isinstance(reported, dict) and isinstance(computed, dict):
+        # keys of both, in order; a missing one is compared as null
         for key in dict.fromkeys([*reported, *computed]):
             yield from value_differences(_below(place, key), reported.get(key), computed.get(key))
     elif isinstance(reported, list) and isinstance(computed, list):
@@ -79,13 +83,16 @@ def _is_equal(value: object, other: object) -> bool:
 def _word_differences(place: str, line: str, other: str) -> Iterator[Finding]:
     words = _TOKEN.findall(line)
     others = _TOKEN.findall(other)
+    # words were added or lost: word by word everything behind them would differ
     if len(words) != len(others):
         yield Finding(place, _shortened(line), _shortened(other))
         return
-    pairs = [pair for pair in zip(words, others, strict=True) if pair[0] != pair[1]]
-    # Equal words and different lines: spaces differ, and the lines are shown whole.
-    for word, wanted in pairs or [(_shortened(line), _shortened(other))]:
-        yield Finding(place, word, wanted)
+    if words == others:
+        # equal words in different lines: spaces differ, and the lines are shown whole
+        yield Finding(place, _shortened(line), _shortened(other))
+    for word, wanted in zip(words, others, strict=True):
+        if word != wanted:
+            yield Finding(place, word, wanted)
 
 
 def _shortened(line: str) -> str:

@@ -22,6 +22,7 @@ def check_one_origin(study: PublishedStudy) -> None:
     """
     for name, runs in _runs_by_weights(study).items():
         origins = origins_of(runs)
+        # `weights_name` is backbone, weights and pooling: the words of the refusal are in it
         if len(origins) > 1:
             backbone, weights, _ = name.split(" ", 2)
             raise WeightsError(_refusal(origins, backbone=backbone, weights=weights))
@@ -35,6 +36,7 @@ def origins_of(runs: list[PublishedRun]) -> list[Origin]:
     origins: list[Origin] = []
     for run in runs:
         identity = run.facts.weights
+        # runs of older versions do not say what they started from, and prove nothing
         if identity is None:
             continue
         # Either of two digests may agree, so a run can show that two origins so far are one.
@@ -46,6 +48,7 @@ def origins_of(runs: list[PublishedRun]) -> list[Origin]:
             else:
                 others.append(origin)
         origins = [*others, [*joined, (run, identity)]]
+    # joined origins moved to the end of the list: back into the order of the runs
     position = {run.run_id: number for number, run in enumerate(runs)}
     return sorted(origins, key=lambda origin: position[origin[0][0].run_id])
 
@@ -56,6 +59,7 @@ def _is_of(identity: WeightsIdentity, origin: Origin) -> bool:
 
 def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:
     recipes = {arm.arm_id: arm.recipe for arm in study.record.all_arms}
+    # every run of the study, also fresh and added ones: all of them are compared in one report
     by_weights: dict[str, list[PublishedRun]] = defaultdict(list)
     for run in named_runs(study).values():
         recipe = recipes.get(run.arm_id)
@@ -70,7 +74,8 @@ def _refusal(origins: list[Origin], *, backbone: str, weights: str) -> str:
     kinds = []
     for origin in origins:
         _, identity = origin[0]
-        run_ids = some([run.run_id for run, _ in origin], most=_SHOWN)
+        of_origin = [run.run_id for run, _ in origin]
+        run_ids = some(of_origin, most=_SHOWN)
         kinds.append(f"{identity}: {run_ids}")
     return (
         f"runs of {backbone} with weights {weights} must have started from the same tensors, "

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.errors import SpecError
 from ablate.study.provenance import Provenance
@@ -17,8 +17,10 @@ from ablate.study.provenance import Provenance
 NAME = "report.json"
 SCHEMA_VERSION = 1
 """Grows when a reader of the former version would misunderstand; new optional fields do not."""
+# spelled out, not from the enum of verdicts: the schema must not change when the enum does
 Word = Literal["better", "worse", "no larger", "undecided", "unknown"]
 """What may be said of a difference: all verdicts of a report hold together with 95 %."""
+# ignore: a reader must pass over optional fields that a later version adds
 _FROZEN = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -47,6 +49,7 @@ class ReportTracking(BaseModel):
     """Where the runs are, without passwords and without folders of the machine."""
 
     model_config = _FROZEN
+    # of a file the name alone, of a server the address without its password
     uri: str
     experiment: str
     parent_run_id: str
@@ -260,6 +263,7 @@ class ReportRecord(BaseModel):
     more_trials: tuple[ReportTrial, ...] = ()
     """Complete ones with further seeds of the noise floor, all with fresh seeds, and all of added
     arms: they are in no table of arms."""
+    # several where a study was continued with another version
     provenance: tuple[Provenance, ...]
     """Of the runs, each that differs once."""
     checks: tuple[ReportCheck, ...]
@@ -270,6 +274,7 @@ class ReportRecord(BaseModel):
 
     def arm(self, arm_id: str) -> ReportArm:
         """The arm of that id. Raises KeyError."""
+        # a scan, not a dict: a frozen model keeps no cache, and arms are few
         for arm in self.arms:
             if arm.arm_id == arm_id:
                 return arm
@@ -278,11 +283,14 @@ class ReportRecord(BaseModel):
     @property
     def champion(self) -> ReportArm | None:
         """The best arm on val; None where no trial completed."""
-        return None if self.champion_arm_id is None else self.arm(self.champion_arm_id)
+        if self.champion_arm_id is None:
+            return None
+        return self.arm(self.champion_arm_id)
 
 
 def report_json(record: ReportRecord) -> str:
     """The text of `report.json`: equal records give equal text."""
+    # allow_nan=False: "NaN" is no JSON, and most readers refuse a whole file for it
     values = record.model_dump(mode="json")
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -292,11 +300,13 @@ def read_report_record(folder: Path) -> ReportRecord | None:
 
     Raises SpecError for one that a newer version wrote, or that is damaged.
     """
+    # a folder of before this file existed is no error: `old_report` reads its prose
     path = folder / NAME
     if not path.is_file():
         return None
     try:
         values = json.loads(path.read_bytes())
+        # before validation, whose errors would hide the true reason
         version = values["schema_version"]
         if version > SCHEMA_VERSION:
             raise SpecError(
@@ -304,9 +314,8 @@ def read_report_record(folder: Path) -> ReportRecord | None:
                 "a newer ablate wrote it: update ablate"
             )
         return ReportRecord.model_validate(values)
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        if isinstance(error, SpecError):
-            raise
+    # broken JSON and pydantic's complaints are ValueErrors; SpecError above is none, and passes
+    except (ValueError, KeyError, TypeError) as error:
         problem = str(error).partition("\n")[0]
         raise SpecError(
             f"{path} must be as a report wrote it, it is damaged ({problem}); "

@@ -26,6 +26,7 @@ from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import TaskSpec, metric_prose, task_of
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
+# one word everywhere, and never an empty cell: a reader must know that nothing is hidden
 NOT_MEASURED = "not measured"
 OfArm = TypeVar("OfArm")
 ShowFigure = Callable[[str], str]
@@ -59,6 +60,7 @@ class Insight(Protocol):
         """What cards say in any case."""
         ...
 
+    # the slash: implementations may name an argument that they do not use with an underscore
     def with_columns(self, arms: pd.DataFrame, record: StudyRecord, /) -> pd.DataFrame:
         """The frame of arms with what the task adds to it, or as it was."""
         ...
@@ -135,6 +137,7 @@ class Results:
     """What fresh seeds say of the choice; None where the grid asks for none, or none is made."""
     added: AddedArms | None = None
     """Arms that results added around the best one; `arms` and `trials` do not hold them."""
+    # last, because results are made without images, and pictures are added for the page
     thumbnails: Mapping[ImageKey, NDArray[np.uint8]] | None = None
     """(H, W, 3) of the images that the report shows; None where images are left out."""
 
@@ -166,6 +169,7 @@ class Results:
 
     @cached_property
     def _names(self) -> dict[str, str]:
+        # with the arms of the design alone, so that a name does not change when results add an arm
         names = difference_names(self.record)
         if self.record.added_arms:
             update = {"arms": self.record.all_arms, "around": None}
@@ -212,11 +216,13 @@ class Results:
 def shown_scores(record: StudyRecord) -> list[str]:
     """The scores that tables of arms and of seeds show: what chooses first."""
     task = task_of(record.task)
+    # average precision exists for two classes alone
     existing = task.metrics_of(len(record.data.class_names))
     shown = [record.select_by, f"val/{task.primary}"]
     for metric in task.metrics:
         if metric.is_shown and metric.name in existing:
             shown.append(f"test/{metric.name}")
+    # `select_by` may be the primary metric on val: once is enough
     return list(dict.fromkeys(shown))
 
 
@@ -242,6 +248,7 @@ def card_slugs(record: StudyRecord) -> dict[str, str]:
 def best_epoch(run: PublishedRun, select_by: str) -> int | None:
     """The epoch, counted from 1, whose weights were scored; None where the run does not say."""
     if "best_epoch" in run.metrics:
+        # logged from 0
         return int(run.metrics["best_epoch"]) + 1
     # Runs of older versions did not log their best epoch: it is where the curve has the score.
     score = run.metrics.get(select_by, math.nan)

@@ -39,17 +39,19 @@ from ablate.tracking.passwords import hide_passwords
 def report_record(results: Results, *, files: Mapping[str, str]) -> ReportRecord:
     """Return what the report says. `files`: path below its folder -> digest."""
     record = results.record
-    champion = results.champion
+    champion_arm_id = None
+    if results.champion is not None:
+        champion_arm_id = results.champion.arm_id
     return ReportRecord(
         study=_study(record),
         tracking=_tracking(results),
         data=_data(record),
         baseline_arm_id=record.baseline_arm_id,
-        champion_arm_id=None if champion is None else champion.arm_id,
+        champion_arm_id=champion_arm_id,
         noise_floor_sd=_known(results.noise_floor.sd),
         arms=tuple(_arms(results)),
-        effects=tuple(_effect(effect) for effect in results.effects.all),
-        choices=tuple(_choice(choice) for choice in results.choices),
+        effects=tuple(map(_effect, results.effects.all)),
+        choices=tuple(map(_choice, results.choices)),
         confirmation=_confirmation(results),
         trials=tuple(_trials(results)),
         added_arms=tuple(_added_arms(results)),
@@ -57,6 +59,7 @@ def report_record(results: Results, *, files: Mapping[str, str]) -> ReportRecord
         provenance=_provenance(results),
         checks=tuple(_checks(results)),
         has_images=results.thumbnails is not None,
+        # sorted, so that equal reports are equal files
         files=dict(sorted(files.items())),
     )
 
@@ -79,6 +82,7 @@ def _study(record: StudyRecord) -> ReportStudy:
 
 
 def _tracking(results: Results) -> ReportTracking:
+    # reports are published: neither passwords nor names of home folders belong in them
     uri = hide_passwords(results.study.tracking_uri)
     return ReportTracking(
         uri=without_folders(uri),
@@ -104,19 +108,21 @@ def _data(record: StudyRecord) -> ReportData:
 
 
 def _arms(results: Results) -> list[ReportArm]:
-    by_id = {arm.arm_id: arm for arm in results.record.arms}
     champion = results.champion
     arms = []
+    # in the order of the frame: the best on val first
     for arm_id in results.arms["arm_id"]:
-        arm = by_id[arm_id]
+        arm = results.arm_of_id[arm_id]
         summary = ReportArm(
             arm_id=arm_id,
             name=arm.name,
             short_name=results.name(arm_id),
             is_baseline=arm_id == results.record.baseline_arm_id,
             is_champion=champion is not None and arm_id == champion.arm_id,
+            # in differences, as people read it: a whole recipe has dozens of fields
             recipe=_differences(arm, results.baseline),
             tuned=arm.tuned,
+            # of `select_by`: a trial counts as complete by its score on val
             n_seeds=int(results.number(arm_id, "n_seeds")),
             scores=_scores(results, arm_id),
             against_baseline=_contrast(results.gap_to_baseline(arm_id)),
@@ -133,7 +139,11 @@ def _differences(arm: ArmRecord, baseline: ArmRecord | None) -> dict[str, Any]:
     if baseline is None or arm.arm_id == baseline.arm_id:
         return fields
     usual = canonical(baseline.recipe)
-    return {name: value for name, value in fields.items() if usual.get(name) != value}
+    differences = {}
+    for name, value in fields.items():
+        if usual.get(name) != value:
+            differences[name] = value
+    return differences
 
 
 def _scores(results: Results, arm_id: str) -> dict[str, ReportScore]:
@@ -204,9 +214,11 @@ def _effect(effect: Effect) -> ReportEffect:
 
 
 def _trials(results: Results) -> list[ReportTrial]:
+    # by trial: the frame has no run ids, as equal studies must have equal tables
     run_ids = {run.trial_id: run.run_id for run in results.study.runs}
     trials = []
     for row in results.trials.to_dict("records"):
+        # the frame has an empty word for a trial that was not run
         trial_id = row["trial_id"] or None
         trial = ReportTrial(
             arm_id=row["arm_id"],
@@ -244,11 +256,10 @@ def _added_arms(results: Results) -> list[ReportAddedArm]:
 
 def _more_trials(results: Results) -> list[ReportTrial]:
     """Trials outside the tables of arms, each with its run."""
-    own_seeds = results.record.seeds
-    own_arms = {arm.arm_id for arm in results.record.arms}
     trials = []
     for run in named_runs(results.study).values():
-        if run.seed in own_seeds and run.arm_id in own_arms:
+        # those stand in `trials`
+        if run.seed in results.record.seeds and run.arm_id in results.arm_of_id:
             continue
         trial = ReportTrial(
             arm_id=run.arm_id,
@@ -269,7 +280,7 @@ def _confirmation(results: Results) -> ReportConfirmation | None:
         chosen_with=confirmed.choice.chosen_with,
         champion_arm_id=confirmed.choice.champion_arm_id,
         seeds=results.record.fresh_seeds,
-        gaps=tuple(_fresh_gap(fresh) for fresh in confirmed.gaps),
+        gaps=tuple(map(_fresh_gap, confirmed.gaps)),
     )
 
 
@@ -289,7 +300,9 @@ def _fresh_gap(fresh: FreshGap) -> ReportFreshGap:
 
 
 def _provenance(results: Results) -> tuple[Provenance, ...]:
+    # a list, not a set: provenance holds a dict, which has no hash
     found: list[Provenance] = []
+    # by arm and seed, not by time: equal studies list their versions in one order
     for arm in results.record.arms:
         for run in results.complete_runs(arm.arm_id):
             if run.provenance not in found:
@@ -299,21 +312,22 @@ def _provenance(results: Results) -> tuple[Provenance, ...]:
 
 def _checks(results: Results) -> list[ReportCheck]:
     data = results.record.data
-    pairs = None if data.near_duplicates is None else data.near_duplicates.n_pairs
-    checks = [
-        ReportCheck(name="near_duplicates_across_splits", n_found=pairs),
-        *[ReportCheck(name=name, n_found=n) for name, n in results.insight.checks().items()],
-        ReportCheck(name="files_of_several_frames", n_found=data.n_first_frames),
-    ]
+    n_found: dict[str, int | None] = {"near_duplicates_across_splits": None}
+    if data.near_duplicates is not None:
+        n_found["near_duplicates_across_splits"] = data.near_duplicates.n_pairs
+    n_found |= results.insight.checks()
+    n_found["files_of_several_frames"] = data.n_first_frames
     if data.groups is not None:
-        checks.append(ReportCheck(name="groups_of_test", n_found=data.groups.n_groups["test"]))
+        n_found["groups_of_test"] = data.groups.n_groups["test"]
     for split in ("val", "test"):
         counts: Sequence[int] = data.class_counts.get(split, ())
-        n_absent = sum(count == 0 for count in counts)
-        checks.append(ReportCheck(name=f"classes_absent_from_{split}", n_found=n_absent))
-    return checks
+        n_found[f"classes_absent_from_{split}"] = counts.count(0)
+    return [ReportCheck(name=name, n_found=n) for name, n in n_found.items()]
 
 
 def _known(value: float) -> float | None:
     """JSON has no NaN, and no infinity."""
-    return float(value) if math.isfinite(value) else None
+    if not math.isfinite(value):
+        return None
+    # float, because a NumPy number is none to JSON
+    return float(value)

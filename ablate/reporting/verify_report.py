@@ -21,7 +21,7 @@ from ablate.recipe.former_names import first_name
 from ablate.reporting.compute import compute_results
 from ablate.reporting.differences import Finding, text_differences, value_differences
 from ablate.reporting.evidence.second_stage_runs import named_runs
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.one_origin import check_one_origin
 from ablate.reporting.pages.folder import digest_of, read_mark
@@ -84,19 +84,21 @@ def verify_report(
     An empty list is a pass. `pictures` as for `write_report`; a report that leaves images out is
     compared without. Raises SpecError where `report.json` cannot be read.
     """
+    # 1. runs against themselves; below, scores from predictions stand for the logged ones
     findings, recomputed = _check_runs(study, predictions)
     if pilot is not None:
         findings += _check_pilot(study, pilot, predictions)
+    # 2. the report against the runs
     written = _written_texts(folder)
     record = read_report_record(folder)
     findings += _cited_runs(study, written)
     try:
         check_one_origin(study)
         results = compute_results(recomputed, predictions)
-        if _shows_images(folder, record):
-            results = with_pictures(results, pictures)
-        else:
-            results = with_pictures(results, None)
+        if not _shows_images(folder, record):
+            pictures = None
+        results = with_pictures(results, pictures)
+    # nothing to compare with: what was found so far is still reported
     except AblateError as error:
         return [*findings, Finding("the study", "a report", f"none: {error}")]
     findings += _check_files(folder, written, results)
@@ -115,11 +117,12 @@ def _had_record(folder: Path) -> bool:
 
 def _written_texts(folder: Path) -> dict[str, str]:
     """Path below the folder -> text, of every file that is compared word by word."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_text(errors="replace")
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in {".md", ".csv", ".html"}
-    }
+    texts = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".md", ".csv", ".html"}:
+            # a byte that is no UTF-8 is a difference to be named, not the end of the comparison
+            texts[path.relative_to(folder).as_posix()] = path.read_text(errors="replace")
+    return texts
 
 
 def _shows_images(folder: Path, record: ReportRecord | None) -> bool:
@@ -131,10 +134,12 @@ def _shows_images(folder: Path, record: ReportRecord | None) -> bool:
 
 def _check_files(folder: Path, written: Mapping[str, str], results: Results) -> Iterator[Finding]:
     """Every text of the report against the one that is rendered now, and whether figures exist."""
-    drawn = draw_gallery(results)
+    # of each picture the name and the alt text are compared, not how it is drawn
+    drawn = choose_pictures(results)
     texts = render_texts(results, drawn)
-    # Pictures in the page are compared by their alt texts alone.
-    texts["report.html"] = page(texts["README.md"], {f"figures/{name}.svg": b"" for name in drawn})
+    # pictures in the page are compared by their alt texts alone
+    no_pictures = {f"figures/{name}.svg": b"" for name in drawn}
+    texts["report.html"] = page(texts["README.md"], no_pictures)
     for name in drawn:
         for ending in (".svg", ".png"):
             if not (folder / "figures" / (name + ending)).is_file():
@@ -172,9 +177,10 @@ def _check_runs(
 ) -> tuple[list[Finding], PublishedStudy]:
     """Disagreements inside runs, and the study with scores from predictions for the logged ones."""
     findings: list[Finding] = []
-    reported = {
-        run_id for run_id, run in named_runs(study).items() if run.status == TrialState.COMPLETE
-    }
+    reported = set()
+    for run_id, run in named_runs(study).items():
+        if run.status == TrialState.COMPLETE:
+            reported.add(run_id)
     runs = []
     for run in study.runs:
         scores: Mapping[str, float] = {}
@@ -182,10 +188,12 @@ def _check_runs(
             findings += _changed_params(run, study.record)
             try:
                 scores = recomputed_scores(run, predictions, study.record)
+            # a tampered table may break anywhere on the way to a score
             except (AblateError, OSError, ValueError, KeyError, IndexError) as error:
                 problem = f"none, for want of readable predictions ({error})"
                 findings.append(Finding(f"run {run.run_id}", "scores", problem))
             findings += _changed_scores(run, scores)
+        # recomputed scores win, everything that cannot be recomputed stays: times, costs
         runs.append(replace(run, metrics={**run.metrics, **scores}))
     return findings, replace(study, runs=tuple(runs))
 
@@ -204,6 +212,7 @@ def _check_pilot(
             yield Finding(place, "a run", "none")
             continue
         metrics = dict(run.metrics)
+        # trials that did not complete have no scores to compare
         if trial.scores:
             metrics |= recomputed_scores(run, predictions, study.record)
         for name, value in trial.scores.items():
@@ -227,10 +236,12 @@ def recomputed_scores(
 def _changed_scores(run: PublishedRun, scores: Mapping[str, float]) -> Iterator[Finding]:
     for name, value in scores.items():
         logged = run.metrics.get(name, math.nan)
-        if not _is_same(logged, value) and not (math.isnan(logged) and math.isnan(value)):
-            yield Finding(
-                f"run {run.run_id} {name}", f"{logged:.9g}", f"{value:.9g} from its predictions"
-            )
+        # a score that nothing defines is NaN in both
+        if math.isnan(logged) and math.isnan(value):
+            continue
+        if not _is_same(logged, value):
+            computed = f"{value:.9g} from its predictions"
+            yield Finding(f"run {run.run_id} {name}", f"{logged:.9g}", computed)
 
 
 def _is_same(score: float, other: float) -> bool:
@@ -238,15 +249,15 @@ def _is_same(score: float, other: float) -> bool:
 
 
 def _changed_params(run: PublishedRun, record: StudyRecord) -> Iterator[Finding]:
-    recipe = next(arm.recipe for arm in record.all_arms if arm.arm_id == run.arm_id)
+    recipes = {arm.arm_id: arm.recipe for arm in record.all_arms}
+    recipe = recipes[run.arm_id]
     # Only fields that matter: a run of an equal recipe, from before the grid was edited, may
     # differ in the others.
     matter = relevant(recipe)
-    asked = {
-        name: param_text(value)
-        for name, value in recipe.model_dump(mode="json").items()
-        if name in matter
-    }
+    asked = {}
+    for name, value in recipe.model_dump(mode="json").items():
+        if name in matter:
+            asked[name] = param_text(value)
     asked["seed"] = str(run.seed)
     for name, value in asked.items():
         # A run of before has a renamed field under its first name alone.
@@ -257,7 +268,8 @@ def _changed_params(run: PublishedRun, record: StudyRecord) -> Iterator[Finding]
 
 
 def _cited_runs(study: PublishedStudy, written: Mapping[str, str]) -> Iterator[Finding]:
-    known = {study.parent_run_id, *(run.run_id for run in study.runs)}
+    known = {run.run_id for run in study.runs}
+    known.add(study.parent_run_id)
     for name, text in written.items():
         if name.endswith(".md"):
             for run_id in cited_run_ids(text):

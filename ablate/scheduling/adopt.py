@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from ablate.errors import StoreError
+from ablate.scheduling.attempt_tags import Tags, note_tags
 from ablate.scheduling.lease import lease
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.study.provenance import provenance_to_tags
 from ablate.study.record import StudyRecord
 from ablate.tracking.artifacts import PREDICTIONS, read_predictions
 from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import attempts
+from ablate.tracking.publisher import attempt_key
 from ablate.tracking.records import PublishedAttempt
 
 _LOG = logging.getLogger(__name__)
@@ -58,9 +61,8 @@ def adopt(
     folder = StudyFolder(path)
     # Owned from here on: a conductor that starts meanwhile would train what is being copied.
     with lease(path):
-        published = source.read_attempts(
-            record.study_id, states=[state.value for state in _ENDED], but=_ended_trials(folder)
-        )
+        # What the journal has ended itself is not even asked for: it has the truth already.
+        published = source.read_attempts(record.study_id, states=_ENDED, but=_ended_trials(folder))
         taken: dict[str, PublishedAttempt] = {}
         for attempt in published:
             trial_id = attempt.trial.trial_id
@@ -72,6 +74,8 @@ def adopt(
         # knows has its files, and its place in the plan.
         if trial_ids is None and taken:
             _write_plan(folder, record, taken, tags or {})
+        # Else a third store would be told that the next call of this home made them.
+        note_tags(path, _made_by(taken.values()))
         for attempt in taken.values():
             for event in attempt.events:
                 folder.journal.append(event)
@@ -105,9 +109,19 @@ def _copy_files(folder: StudyFolder, source: Source, attempt: PublishedAttempt) 
             error,
         )
         return False
+    # What an attempt that was killed here has left under that number.
     shutil.rmtree(target, ignore_errors=True)
     half.replace(target)
     return True
+
+
+def _made_by(published: Iterable[PublishedAttempt]) -> dict[str, Tags]:
+    """Attempt's key -> what made it, as its run says."""
+    made_by: dict[str, Tags] = {}
+    for attempt in published:
+        key = attempt_key(attempt.trial.trial_id, attempt.attempt)
+        made_by[key] = provenance_to_tags(attempt.provenance)
+    return made_by
 
 
 def _is_complete(attempt: PublishedAttempt) -> bool:

@@ -26,6 +26,7 @@ def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> U
     """
     folder = StudyFolder(path)
     with lease(path):
+        # Before anything is written to the journal: without a plan nothing could be published.
         plan = folder.read_plan()
         journal = folder.journal
         journal.mend()
@@ -34,6 +35,7 @@ def sync_study(path: Path, store: Store, *, patience_s: float = PATIENCE_S) -> U
         trials = distinct(plan.trials)
         follower = MlflowFollower(store, lambda: plan, trials=trials, folder=folder)
         publisher = Publisher(journal, follower, trial_ids=trials)
+        # The publisher reads the journal from its beginning; to close it is to wait for its end.
         return publisher.close(_status(folder, trials.keys()), patience_s=patience_s)
 
 
@@ -45,6 +47,7 @@ def end_running(folder: StudyFolder, *, why: str) -> None:
     journal = folder.journal
     failure = Failure("Killed", why, traceback="")
     for (trial_id, number), attempt in attempts(journal.skim().events).items():
+        # The lease is held, so nobody can be running it.
         if attempt.is_running:
             at = time.time()
             journal.append(TrialEnded(trial_id, number, TrialState.KILLED, at=at, failure=failure))
@@ -57,6 +60,9 @@ def _status(folder: StudyFolder, trial_ids: Iterable[str]) -> str:
         if attempt.ended is not None and last.get(trial_id) is not TrialState.COMPLETE:
             last[trial_id] = attempt.ended.state
     states = {last.get(trial_id, TrialState.KILLED) for trial_id in trial_ids}
+    # From the least finished on: a study with open trials is not failed yet.
     if TrialState.KILLED in states:
         return "KILLED"
-    return "FAILED" if TrialState.FAILED in states else "FINISHED"
+    if TrialState.FAILED in states:
+        return "FAILED"
+    return "FINISHED"

@@ -96,6 +96,7 @@ class Conductor:
         self._failures: dict[str, FailedTrial] = {}
         self._wake: tuple[Callable[[], None], ...] = ()
         # Last: a study that cannot be taken up keeps the plan that it had.
+        self._folder.keep_former_tags(plan.tags)
         self._folder.write_plan(plan)
 
     def _lost(self) -> str:

@@ -38,6 +38,7 @@ def _is_main_thread() -> bool:
 
 
 def _raise_if_asked() -> None:
+    # Blocks can stand inside one another: the outermost one lets it through.
     if _Shield.is_asked and not _Shield.depth:
         _Shield.is_asked = False
         raise KeyboardInterrupt
@@ -56,6 +57,7 @@ def interruptible() -> Iterator[None]:
     with _handled(handlers):
         try:
             yield
+        # Whatever ended the block, the interrupt has had its effect.
         except BaseException:
             if _is_main_thread():
                 _Shield.is_asked = False
@@ -105,7 +107,9 @@ def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
         yield
         return
     # Python lets only the main thread set handlers, and runs them there.
-    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    former = {}
+    for number, handler in handlers.items():
+        former[number] = signal.signal(number, handler)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""One conductor a study: whoever holds the lock of the study's folder owns it.
+"""One conductor per study: whoever holds the lock of the study's folder owns it.
 
 The kernel lets go of the lock when its holder dies, however it dies.
 """
@@ -23,7 +23,9 @@ from ablate.scheduling.study_folder import StudyFolder
 # system has no locks, it falls back to a marker file that outlives a killed holder.
 
 _LOCK = "conductor.lock"
+# Characters of a name that is shown: anybody can write to the file.
 _LONGEST_NAME = 200
+# Of taking the lock, `_PAUSE_S` apart: whoever looks at a study holds it for an instant.
 _N_TRIES = 5
 _PAUSE_S = 0.05
 
@@ -49,6 +51,7 @@ def holder(folder: Path) -> str | None:
     """Return who owns the study in `folder`, e.g. "process 7 on host since ...", or None."""
     path = folder / _LOCK
     try:
+        # Without waiting: in the place of the lock there may be a named pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return None
@@ -117,5 +120,7 @@ def _named_in(path: Path) -> str:
     with contextlib.suppress(OSError):
         if path.is_file():
             name = path.read_text(errors="replace").strip()[:_LONGEST_NAME]
-    is_readable = name.startswith("process ") and name.isprintable()
-    return name if is_readable else "a process that has not said its name"
+    # Locked, and not signed yet; or somebody else's file.
+    if not name.startswith("process ") or not name.isprintable():
+        return "a process that has not said its name"
+    return name

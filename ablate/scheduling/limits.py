@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ablate.scheduling.executors._base import TRIAL_TIMEOUT, WORKER_DIED, WORKER_SILENT
 
+# The machine's fault, not the recipe's: a lost node, memory that others took, a hung driver.
 RETRIED = frozenset({WORKER_DIED, WORKER_SILENT, TRIAL_TIMEOUT})
 """Kinds of failure that another attempt may not meet.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ablate.errors import StoreError
+from ablate.scheduling.attempt_tags import Tags
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.study.trial import Trial
 from ablate.tracking.events import Event
-from ablate.tracking.publisher import Store
+from ablate.tracking.publisher import Store, attempt_key
 
 
 class MlflowFollower:
@@ -32,6 +33,8 @@ class MlflowFollower:
         self._folder = folder
         # The plan that the study's run was made with.
         self._begun: StudyPlan | None = None
+        # Attempt's key -> what made it, where that was not the call that publishes now.
+        self._former_tags: Mapping[str, Tags] = {}
 
     def is_up(self) -> bool:
         """Whether the store answers."""
@@ -44,15 +47,19 @@ class MlflowFollower:
     def begin(self) -> None:
         """Make or find the study's run."""
         plan = self._plan()
+        self._former_tags = self._folder.read_tags()
         self._store.start_study(plan.record, plan.tags)
         self._begun = plan
 
     def tell(self, event: Event) -> None:
         """Publish one event, with the files of its attempt."""
+        # A run says which commit trained it, in whatever store and however late it is published.
+        key = attempt_key(event.trial_id, event.attempt)
         self._store.publish(
             event,
             trial=self._trials[event.trial_id],
             folder=self._folder.attempt(event.trial_id, event.attempt),
+            tags=self._former_tags.get(key),
         )
 
     def settle(self) -> None:

@@ -27,6 +27,7 @@ def pilot_trials(
     for (trial_id, _), attempt in attempts(folder.journal.read()).items():
         tries.setdefault(trial_id, []).append(attempt)
     pilot: list[PilotTrial] = []
+    # In the order in which they were proposed: a report draws how a search went on.
     for trial in folder.read_plan().trials:
         of_trial = tries.get(trial.trial_id)
         if of_trial:
@@ -45,8 +46,14 @@ def _pilot_trial(
     arm, levels = described
     # A complete attempt speaks for the trial, also where a later one was begun.
     last = next((attempt for attempt in tries if attempt.is_complete), tries[-1])
-    state = TrialState.KILLED if last.ended is None else last.ended.state
-    n_epochs = max((epoch.epoch + 1 for attempt in tries for epoch in attempt.epochs), default=0)
+    state = TrialState.KILLED
+    if last.ended is not None:
+        state = last.ended.state
+    # Of all attempts: one that goes on from a checkpoint reports its own epochs only.
+    n_epochs = 0
+    for attempt in tries:
+        for epoch in attempt.epochs:
+            n_epochs = max(n_epochs, epoch.epoch + 1)
     return PilotTrial(
         trial_id=trial.trial_id,
         arm=arm,

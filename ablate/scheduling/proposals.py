@@ -40,8 +40,9 @@ class Proposals:
         with warnings.catch_warnings():
             # Several samplers and pruners carry that label for years.
             warnings.simplefilter("ignore", ExperimentalWarning)
+            # In memory: the journal is the truth, and Optuna's storage follows it like MLflow.
             self._study = optuna.create_study(
-                directions=[direction_of(name) for name in plan.objectives],
+                directions=list(map(direction_of, plan.objectives)),
                 sampler=sampler_of(plan, n_past=n_past),
                 pruner=pruner_of(plan),
             )
@@ -49,6 +50,7 @@ class Proposals:
         self._trials: dict[str, Trial] = {}
         # Those whose end the sampler does not know yet.
         self._asked: dict[str, optuna.Trial] = {}
+        # trial_id -> its parameters and their distributions, for Optuna's storage.
         self._parameters: dict[str, Described] = {}
         self._n_tries = _SAME_AGAIN
         if plan.search.sampler == "qmc":
@@ -88,7 +90,8 @@ class Proposals:
                 cell[axis] = getattr(trial.recipe, axis)
         # What is enqueued is what the next `ask` gives: each `suggest` then answers with its level.
         # `add_trial` would not do: it gives no trial that can report its epochs and be told again.
-        self._study.enqueue_trial({axis: _word(level) for axis, level in cell.items()})
+        words = {axis: _word(level) for axis, level in cell.items()}
+        self._study.enqueue_trial(words)
         asked = self._study.ask()
         self._cell(asked)
         self._keep(trial, asked)
@@ -113,6 +116,7 @@ class Proposals:
 
     def ended(self, event: TrialEnded) -> None:
         """Tell the sampler how a trial ended."""
+        # Once: Optuna refuses to be told twice.
         asked = self._asked.pop(event.trial_id)
         metrics: Mapping[str, float] = {}
         if event.outcome is not None:
@@ -150,9 +154,13 @@ class Proposals:
         ordered = sorted(
             proposed,
             key=lambda trial: trial.values[0],
+            # Descending where more is better.
             reverse=is_better(self.plan.select_by, 1.0, than=0.0),
         )
-        return [self._trials[trial.user_attrs["trial_id"]] for trial in ordered]
+        ours = []
+        for trial in ordered:
+            ours.append(self._trials[trial.user_attrs["trial_id"]])
+        return ours
 
     def _keep(self, trial: Trial, asked: optuna.Trial) -> None:
         asked.set_user_attr("trial_id", trial.trial_id)
@@ -170,6 +178,7 @@ class Proposals:
 
 def _suggest(asked: optuna.Trial, axis: str, searched: SearchAxis) -> Level:
     if isinstance(searched, Range):
+        # `space_of` has put the bounds into the type of their field.
         if isinstance(searched.low, int) and isinstance(searched.high, int):
             return asked.suggest_int(axis, searched.low, searched.high, log=searched.log)
         return asked.suggest_float(axis, searched.low, searched.high, log=searched.log)

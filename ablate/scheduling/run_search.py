@@ -48,12 +48,14 @@ def run_search(
     folder = StudyFolder(session.folder)
     n_asked = search.search.n_trials
     with interruptible(), lease(session.folder):
+        # It takes past attempts up with their scores, which the sampler is told again.
         conductor = Conductor(_grown(folder, plan), session, needs_scores=True)
         known = conductor.trials
         proposals = Proposals(search, make_trial, n_past=len(known))
         queue = SearchQueue(proposals, conductor.past, known=known, limits=session.limits)
         # As an earlier call found it: to find it again costs dozens of proposals.
         proposals.is_exhausted = folder.is_exhausted(n_asked)
+        # Optuna makes its tables here: half of them would be a file that it never opens again.
         with uninterrupted():
             optuna = _optuna(plan, conductor, proposals, session=session)
         summary = conductor.conduct(queue, optuna)
@@ -96,7 +98,11 @@ def confirmation(best: Sequence[Trial], *, seeds: Sequence[int]) -> list[Trial]:
         raise CheckFailed(
             f"the confirmation stage must have seeds of its own, {seen} chose the arms."
         )
-    return [trial.model_copy(update={"seed": seed}) for seed in seeds for trial in best]
+    trials = []
+    for seed in seeds:
+        for trial in best:
+            trials.append(trial.model_copy(update={"seed": seed}))
+    return trials
 
 
 def _grown(folder: StudyFolder, plan: StudyPlan) -> StudyPlan:
@@ -105,6 +111,7 @@ def _grown(folder: StudyFolder, plan: StudyPlan) -> StudyPlan:
         former = folder.read_plan()
     except StoreError:
         return plan
+    # The record is this call's, the trials are those of all calls: a grid can ask for more of them.
     for trial in former.trials:
         plan = plan.with_trial(trial)
     return plan

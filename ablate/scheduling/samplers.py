@@ -64,8 +64,12 @@ def sampler_of(plan: SearchPlan, *, n_past: int) -> BaseSampler:
             # A constant liar: several slots ask before others have ended.
             return TPESampler(seed=seed, n_startup_trials=n_startup, constant_liar=True)
         case "gp":
+            # Gaussian processes: for few trials over ranges; its time grows with the cube of the
+            # trials.
             return GPSampler(seed=seed, n_startup_trials=n_startup)
         case "cma-es":
+            # It moves ranges together; every other axis it draws by itself, which is said before
+            # the search.
             return CmaEsSampler(
                 seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
             )
@@ -85,10 +89,15 @@ def pruner_of(plan: SearchPlan) -> BasePruner:
         case "none":
             return NopPruner()
         case "median":
+            # Optuna's default, less one start-up trial: searches here have tens of trials, not
+            # hundreds. One epoch of grace, as the first says little.
             return MedianPruner(n_startup_trials=4, n_warmup_steps=1)
         case "hyperband":
+            # By 3, the usual factor: of the trials of a rung a third goes on (Li et al., 2018).
             return HyperbandPruner(min_resource=1, max_resource=plan.n_epochs, reduction_factor=3)
         case "wilcoxon":
+            # Optuna's default p.
             return WilcoxonPruner(p_threshold=0.1)
         case "patient":
+            # One worse epoch is no verdict yet.
             return PatientPruner(MedianPruner(n_startup_trials=4), patience=1)

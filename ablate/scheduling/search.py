@@ -38,8 +38,10 @@ class SearchQueue:
         self._start = time.monotonic()
         self._n_attempts: dict[str, int] = {}
         self._n_retries: Counter[str] = Counter()
+        # Trials that wait for another attempt; what is retried in this call stands at its front.
         self._left: deque[Trial] = deque()
         self._n_started = 0
+        # Trials of earlier calls that have ended for good.
         self.n_reused = 0
         self._take_up_past(known, past)
         # Trials of earlier calls that this one leaves alone.
@@ -78,6 +80,7 @@ class SearchQueue:
         self._left.append(trial)
 
     def _hold_back_all_but_failed(self, past: Mapping[tuple[str, int], Attempt]) -> None:
+        # Attempts of a trial come in their order, so the last one stays.
         last = {trial_id: attempt.ended for (trial_id, _), attempt in past.items()}
         failed = deque[Trial]()
         for trial in self._left:
@@ -107,6 +110,7 @@ class SearchQueue:
         trial = None
         if self._left:
             trial = self._left.popleft()
+        # Only now: to ask the sampler is to draw, and a draw that nobody runs would be lost.
         elif not self._limits.only_failed:
             trial = self._proposals.propose()
         if trial is not None:

@@ -8,21 +8,23 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ablate.checksum import is_sealed, sealed, unsealed
+from ablate.checksum import is_sealed, sealed, unsealed, unsealed_json
 from ablate.errors import StoreError, some
 from ablate.files import write_text
 from ablate.grid.pilot_arms import searched_name
 from ablate.recipe.recipe import Recipe
+from ablate.scheduling.attempt_tags import Tags, note_tags, read_tags
 from ablate.schema_version import KEY, SCHEMA_VERSION, NewerSchema, check_schema
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import DataSpec, Trial
+from ablate.tracking.events import TrialStarted
 from ablate.tracking.journal import Journal
 from ablate.tracking.journal_lines import AttemptKey
 from ablate.tracking.publisher import attempt_key
@@ -35,6 +37,8 @@ OPTUNA_FILE = "optuna.db"
 EXHAUSTED = "exhausted"
 """File in a search's folder: the number of trials that were asked for when its space had nothing
 more to propose."""
+_PLAN_FIELDS = ("record", "trials", "tags")
+"""Of `study.json`, besides its schema version and its checksum."""
 # Of an attempt's number in the name of a folder that ablate made.
 _MOST_DIGITS = 9
 _LOG = logging.getLogger(__name__)
@@ -76,6 +80,35 @@ class StudyFolder:
                 f"the study's folder must be writable, {self.path} is not: {error}; "
                 "set ABLATE_HOME to another place."
             ) from error
+
+    def keep_former_tags(self, tags: Tags) -> None:
+        """Keep what made the attempts so far, before the plan of a call with `tags` is written.
+
+        Only the study's owner may. Raises StoreError where the folder cannot be written.
+        """
+        former = self._former_tags()
+        # The same code on the same machine: what is said of old attempts and of new ones is one.
+        if former is None or former == tags:
+            return
+        made_by: dict[str, Tags] = {}
+        for event in self.journal.skim().events:
+            if isinstance(event, TrialStarted):
+                made_by[attempt_key(event.trial_id, event.attempt)] = former
+        note_tags(self.path, made_by)
+
+    def _former_tags(self) -> Tags | None:
+        """The tags of the last call; None where nothing is known of one."""
+        for name in (STUDY, STUDY_COPY):
+            # The tags alone: to validate thousands of trials for them would take seconds.
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                text = (self.path / name).read_bytes().strip()
+                values = unsealed_json(text, fields=(KEY, *_PLAN_FIELDS))
+                return _tags(values["tags"])
+        return None
+
+    def read_tags(self) -> dict[str, Tags]:
+        """Attempt's key -> tags of its run, for attempts that the last call did not make."""
+        return read_tags(self.path)
 
     def read_plan(self) -> StudyPlan:
         """What the study is, as its last conductor knew it.
@@ -156,7 +189,8 @@ class StudyPlan:
 
     record: StudyRecord
     trials: tuple[Trial, ...]
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Tags = field(default_factory=dict)
+    """What makes the runs of this call; those of earlier calls: `StudyFolder.read_tags`."""
 
     def with_trial(self, trial: Trial) -> StudyPlan:
         """The plan with one more trial, and its arm where that is new."""
@@ -168,6 +202,7 @@ class StudyPlan:
 
     def _arm(self, trial: Trial) -> ArmRecord:
         cell = {axis: getattr(trial.recipe, axis) for axis in self.record.axes}
+        # A search draws numbers with many digits: names round them, and two can then read alike.
         name = searched_name(trial.recipe, tuple(cell))
         if name in {arm.name for arm in self.record.arms}:
             name = f"{name} {trial.arm_id}"  # numbers that differ beyond four digits
@@ -175,7 +210,9 @@ class StudyPlan:
 
     def to_json(self) -> str:
         """Inverse of `from_json`, with a checksum."""
-        trials: Sequence[object] = [trial.model_dump(mode="json") for trial in self.trials]
+        trials: list[object] = []
+        for trial in self.trials:
+            trials.append(trial.model_dump(mode="json"))
         # The version first: a later form may have nothing else in common with this one.
         values = {
             KEY: SCHEMA_VERSION,
@@ -193,7 +230,9 @@ class StudyPlan:
         else.
         """
         whole = text.strip()
-        content = unsealed(whole) if is_sealed(whole) else whole
+        content: bytes | None = whole
+        if is_sealed(whole):
+            content = unsealed(whole)
         if content is None:
             raise ValueError("its checksum is not that of its text")
         try:
@@ -207,6 +246,7 @@ class StudyPlan:
         except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
         arms = {arm.arm_id for arm in plan.record.all_arms}
+        # What is left in `values` was popped by nobody: this version does not know it.
         unknown = {trial.arm_id for trial in plan.trials} - arms | values.keys()
         if unknown:
             raise ValueError(f"it has unknown keys or arms: {some(sorted(unknown), most=3)}")
@@ -226,7 +266,9 @@ def _attempt_of(name: str) -> AttemptKey | None:
     """Inverse of `attempt_key`; None for another name."""
     trial_id, _, number = name.rpartition("-")
     is_number = number.isdecimal() and number.isascii() and len(number) <= _MOST_DIGITS
-    return (trial_id, int(number)) if is_number else None
+    if not is_number:
+        return None
+    return trial_id, int(number)
 
 
 def _trials(values: Any) -> tuple[Trial, ...]:
@@ -240,6 +282,7 @@ def _trials(values: Any) -> tuple[Trial, ...]:
             "recipe": _shared(recipes, trial["recipe"], Recipe.model_validate),
             "data": _shared(data, trial["data"], DataSpec.model_validate),
         }
+        # pydantic keeps an instance as it is, which is what makes the sharing work.
         trials.append(Trial.model_validate({**trial, **shared}))
     return tuple(trials)
 
@@ -252,6 +295,7 @@ def _shared(known: dict[str, Part], value: object, validate: Callable[[object], 
 
 
 def _tags(values: Any) -> dict[str, str]:
-    if not all(isinstance(value, str) for value in values.values()):
-        raise TypeError("tags must be texts")
+    for value in values.values():
+        if not isinstance(value, str):
+            raise TypeError("tags must be texts")
     return dict(values)

@@ -22,6 +22,7 @@ from ablate.tracking.mlflow_fields import failure_line
 
 RUNNING = "RUNNING"
 WAITING = "WAITING"
+# FAILED too: the next call tries such a trial again, so the study is not over.
 _UNFINISHED = (RUNNING, WAITING, TrialState.KILLED.value, TrialState.FAILED.value)
 # Of a trial, so that none takes no time at all.
 _SHORTEST_S = 1e-3
@@ -113,17 +114,25 @@ def planned_status(path: Path, plan: StudyPlan) -> StudyStatus:
     conductor = holder(path)
     reading = folder.journal.skim()
     names = _names(plan)
-    # Trials that left the grid since are in the journal still.
-    known = {key: attempt for key, attempt in attempts(reading.events).items() if key[0] in names}
+    known: dict[tuple[str, int], Attempt] = {}
+    for key, attempt in attempts(reading.events).items():
+        # Trials that left the grid since are in the journal still.
+        if key[0] in names:
+            known[key] = attempt
     last = _last_attempts(known)
-    running = []
+    n_trials = _n_trials(folder, plan)
+    # An attempt without an end runs only where somebody runs the study.
+    running: list[Attempt] = []
+    left: Left | None = None
     if conductor is not None:
         running = [attempt for attempt in last.values() if attempt.is_running]
-    n_trials = _n_trials(folder, plan)
-    left = None if conductor is None else _left(plan, known, n_trials=n_trials)
+        left = _left(plan, known, n_trials=n_trials)
+    stage = ""
+    if plan.record.stage is not None:
+        stage = plan.record.stage.kind
     return StudyStatus(
         study=path.name,
-        stage="" if plan.record.stage is None else plan.record.stage.kind,
+        stage=stage,
         conductor=conductor,
         n_trials=n_trials,
         states=_states(names, last, n_trials=n_trials, is_conducted=conductor is not None),
@@ -143,11 +152,15 @@ def planned_status(path: Path, plan: StudyPlan) -> StudyStatus:
 def _names(plan: StudyPlan) -> dict[str, str]:
     """trial_id -> what a reader calls the trial."""
     arms = {arm.arm_id: arm.name for arm in plan.record.all_arms}
-    return {trial.trial_id: f"{arms[trial.arm_id]}, seed {trial.seed}" for trial in plan.trials}
+    names = {}
+    for trial in plan.trials:
+        names[trial.trial_id] = f"{arms[trial.arm_id]}, seed {trial.seed}"
+    return names
 
 
 def _awaits_second_stage(plan: StudyPlan) -> bool:
     record = plan.record
+    # Asked for, and the best arm that it goes around is not chosen yet.
     is_around_open = record.around is not None and not record.around.champion_arm_id
     return is_around_open or (bool(record.n_confirm) and not record.is_confirmation_chosen)
 
@@ -155,6 +168,7 @@ def _awaits_second_stage(plan: StudyPlan) -> bool:
 def _n_trials(folder: StudyFolder, plan: StudyPlan) -> int:
     """Trials that the study has in the end: a search proposes them on the way."""
     stage = plan.record.stage
+    # A space can hold fewer trials than were asked for: then those that were proposed are all.
     if stage is None or folder.is_exhausted(stage.n_trials):
         return len(plan.trials)
     return max(len(plan.trials), stage.n_trials)
@@ -177,6 +191,7 @@ def _states(
     for trial_id in trial_ids:
         states[_state(last.get(trial_id), is_conducted=is_conducted)] += 1
     states[WAITING] += n_trials - states.total()  # what a search has not proposed yet
+    # Sorted, so that two looks at one study read alike.
     return {state: count for state, count in sorted(states.items()) if count}
 
 
@@ -185,7 +200,9 @@ def _state(attempt: Attempt | None, *, is_conducted: bool) -> str:
         return WAITING
     if attempt.ended is None:
         # Without a conductor nobody runs it; the next call ends it as KILLED and runs it again.
-        return RUNNING if is_conducted else TrialState.KILLED.value
+        if is_conducted:
+            return RUNNING
+        return TrialState.KILLED.value
     return attempt.ended.state.value
 
 
@@ -202,15 +219,18 @@ def _trials_per_hour(known: Attempts, *, n_running: int) -> float | None:
 
 def _left(plan: StudyPlan, known: Attempts, *, n_trials: int) -> Left | None:
     # Of all attempts, also of earlier calls: how long each kind of trial takes is known from them.
-    clock = StudyClock({trial.trial_id: trial.recipe for trial in plan.trials}, n_trials)
+    recipes = {trial.trial_id: trial.recipe for trial in plan.trials}
+    clock = StudyClock(recipes, n_trials)
     for attempt in known.values():
         clock.hear_all(attempt.events)
     return clock.left(time.time())
 
 
 def _slots(running: Iterable[Attempt], names: Mapping[str, str]) -> tuple[SlotStatus, ...]:
-    slots = [_slot(attempt, names) for attempt in running]
-    return tuple(sorted(slots, key=lambda slot: slot.slot))
+    slots = []
+    for attempt in sorted(running, key=lambda attempt: attempt.started.slot):
+        slots.append(_slot(attempt, names))
+    return tuple(slots)
 
 
 def _slot(attempt: Attempt, names: Mapping[str, str]) -> SlotStatus:
@@ -253,6 +273,7 @@ def _repeats(known: Attempts) -> dict[str, int]:
     """
     reasons: Counter[str] = Counter()
     for trial_id, number in known:
+        # Attempts are numbered from 1: a first one has none before it.
         before = known.get((trial_id, number - 1))
         if before is not None and before.ended is not None:
             reasons[_reason(before.ended)] += 1
@@ -266,4 +287,8 @@ def _reason(ended: TrialEnded) -> str:
 
 
 def _n_not_in_optuna(path: Path, known: Attempts) -> int | None:
-    return n_missing(path, {key for key, attempt in known.items() if attempt.ended is not None})
+    ended = set()
+    for key, attempt in known.items():
+        if attempt.ended is not None:
+            ended.add(key)
+    return n_missing(path, ended)

@@ -25,6 +25,7 @@ __all__ = [
     "targets_of_labels",
 ]
 
+# the order counts where labels fit several kinds: see `targets_of_labels`
 TARGETS: dict[str, type[Targets]] = {"one_label": OneLabel, "several_labels": SeveralLabels}
 """By the word that a `TaskSpec` names them with."""
 
@@ -52,6 +53,7 @@ def targets_of_array(array: NDArray[np.integer], *, n_classes: int) -> Targets:
 def kind_of_columns(columns: Collection[Any]) -> type[Targets] | None:
     """The kind whose columns a predictions file has; None where it has none."""
     for kind in TARGETS.values():
+        # one column is enough: no two kinds share their first
         if kind.first_column() in columns:
             return kind
     return None

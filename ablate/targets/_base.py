@@ -76,6 +76,7 @@ class Targets(Protocol):
         ...
 
     @staticmethod
+    # asked of a class, before there is any object
     def first_column() -> str:
         """The name of a column that a predictions file of this kind has, and of no other."""
         ...
@@ -125,5 +126,6 @@ class Targets(Protocol):
 
 def numbered(columns: Collection[Any], prefix: str) -> list[str]:
     """The names `p_0`, `p_1`, ... of all columns that begin with `prefix`, in their order."""
+    # the number of them is all that is read: names as they stand may be sorted as words
     n_columns = sum(str(name).startswith(prefix) for name in columns)
     return [f"{prefix}{index}" for index in range(n_columns)]

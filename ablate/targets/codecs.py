@@ -78,7 +78,8 @@ class ScorePerClass:
                 f"predictions must have a column for each of the {n_classes} classes, "
                 f"got {len(names)}"
             )
-        scores = np.stack([np.asarray(columns[name], dtype=np.float32) for name in names], axis=1)
+        of_classes = [np.asarray(columns[name], dtype=np.float32) for name in names]
+        scores = np.stack(of_classes, axis=1)
         targets = self.targets.of_columns(columns, n_classes=n_classes)
         groups = None
         if GROUP in columns:
@@ -90,6 +91,7 @@ class ScorePerClass:
         return ("image_id", self.targets.first_column(), "p_0")
 
 
+# a codec may write a new column, but never drop or rename one: old runs are read with it
 CODECS: dict[str, PredictionCodec] = {
     CLASSIFICATION.name: ScorePerClass(OneLabel),
     MULTILABEL.name: ScorePerClass(SeveralLabels),
@@ -99,5 +101,6 @@ CODECS: dict[str, PredictionCodec] = {
 
 def is_table_of_predictions(columns: Collection[Any]) -> bool:
     """Whether some task could have written a table with such columns."""
+    # more columns than needed are fine: `split`, and whatever a later version adds
     known = set(columns)
     return any(known.issuperset(codec.needed_columns()) for codec in CODECS.values())

@@ -20,13 +20,16 @@ def stratify(labels: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.
     `labels` (N, C) of 0 and 1; `sizes` (P,) sum to N. Ties go to the part with more room, then to
     the first.
     """
+    # -1: not dealt yet
     part_of = np.full(len(labels), -1, dtype=np.int64)
     room = sizes.copy()
     n_left = labels.sum(axis=0)
+    # fractions of an image are kept: the needs of small parts would round to 0
     wanted = n_left * (sizes / max(int(sizes.sum()), 1))[:, None]  # (P, C)
     while n_left.any():
         # len + 1 is more than any label can have: finished labels are never the rarest
         rarest = int(np.where(n_left > 0, n_left, len(labels) + 1).argmin())
+        # in the order of the rows, which the caller has drawn: no order of a file comes in here
         for i in np.flatnonzero(labels[:, rarest] & (part_of < 0)):
             part = _neediest(wanted[:, rarest], room)
             part_of[i] = part
@@ -53,5 +56,6 @@ def _neediest(wanted: NDArray[np.float64], room: NDArray[np.int64]) -> int:
 
 def whole_sizes(shares: Sequence[float], n: int) -> NDArray[np.int64]:
     """Whole numbers near `shares` of `n` that sum to it."""
+    # edges are rounded, not sizes: rounded sizes may miss the sum by one
     edges = np.rint(np.cumsum(shares) / sum(shares) * n).astype(np.int64)
     return np.diff(edges, prepend=0)

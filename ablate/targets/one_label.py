@@ -29,6 +29,7 @@ class OneLabel:
         """See `Targets`."""
         array = np.array(labels, dtype=np.int64)
         if n_classes is None:
+            # initial=-1: without an image there is no class
             n_classes = 1 + int(array.max(initial=-1))
         return cls(array, n_classes)
 
@@ -95,7 +96,9 @@ class OneLabel:
     ) -> NDArray[np.int64]:
         """Deal the images of each class in the order of their keys, by largest remainder."""
         members = self._members(keys)
-        counts = np.array([len(rows) for rows in members])
+        # as many as the classes that have images: an absent class has nothing to allocate
+        counts = np.array(list(map(len, members)))
+        # part by part, each takes the next images of every class: parts never share an image
         n_dealt = np.zeros_like(counts)
         part_of = np.full(len(self), -1, dtype=np.int64)
         for part, share in enumerate(shares):
@@ -115,6 +118,7 @@ class OneLabel:
 
     def _members(self, keys: Sequence[SortKey]) -> list[NDArray[np.int64]]:
         """The rows of each class that has images, in the order of their keys."""
+        # the keys are drawn by image id, so the order of the files changes no split
         in_order = np.array(sorted(range(len(self)), key=keys.__getitem__), dtype=np.int64)
         labels = self.array[in_order]
         # np.unique sorts: classes come in the same order whatever the order of the images

@@ -12,6 +12,7 @@ def allocate(counts: NDArray[np.int64], n: int, *, room: NDArray[np.int64]) -> N
     Each class gets at least one where `n` allows, and at most its `room` (C,). The sum is `n`
     unless there is too little room.
     """
+    # fractions of images; whole numbers follow
     exact = counts * (n / counts.sum())
     least = np.zeros_like(counts)
     # with fewer images than classes some class goes without, whatever is promised
@@ -25,9 +26,11 @@ def allocate(counts: NDArray[np.int64], n: int, *, room: NDArray[np.int64]) -> N
         is_free = deal < room
         if step == -1:
             is_free = deal > np.minimum(least, room)
+        # too little room for n, or a least of one each that is more than n: as close as it gets
         if not is_free.any():
             break
         # -inf: a class that is full, or at its least, is never chosen
         lack = np.where(is_free, (exact - deal) * step, -np.inf)
+        # argmax takes the first of equals: which class that is must not depend on the machine
         deal[int(np.argmax(lack))] += step
     return deal

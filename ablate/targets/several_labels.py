@@ -28,7 +28,7 @@ class SeveralLabels:
     def of_labels(cls, labels: Sequence[Label], *, n_classes: int | None) -> Self:
         """See `Targets`."""
         # an image without any label is an empty row, and stays one of 0 alone
-        positions = [np.atleast_1d(np.array(label, dtype=np.int64)) for label in labels]
+        positions = [np.array(label, dtype=np.int64) for label in labels]
         if n_classes is None:
             # -1: without any label at all there is no class
             largest = -1
@@ -48,8 +48,9 @@ class SeveralLabels:
     @classmethod
     def of_columns(cls, columns: Mapping[Any, Any], *, n_classes: int) -> Self:
         """See `Targets`."""
-        names = numbered(columns, "y_")
-        return cls(np.stack([columns[name] for name in names], axis=1).astype(np.int64), n_classes)
+        # by number, not as they stand: y_10 comes before y_2 where names are sorted
+        of_classes = [columns[name] for name in numbered(columns, "y_")]
+        return cls(np.stack(of_classes, axis=1).astype(np.int64), n_classes)
 
     @staticmethod
     def is_label(label: Label) -> bool:
@@ -101,6 +102,7 @@ class SeveralLabels:
         if total is None:
             sizes = whole_sizes(shares, len(self))
         else:
+            # a second part for the rest: the stratification deals all images
             sizes = np.array([total, len(self) - total])
         in_order = np.array(sorted(range(len(self)), key=keys.__getitem__), dtype=np.int64)
         # Never in the order of the file: what a draw gives must not depend on it.

@@ -72,6 +72,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
     try:
         # A third of what pandas' reader takes for so small a file, and a report reads one per run.
         with ParquetFile(path) as file:
+            # Without threads: workers and readers of reports share the cores already.
             frame: pd.DataFrame = file.read(use_threads=False).to_pandas(use_threads=False)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise StoreError(
@@ -89,6 +90,7 @@ def _known_columns() -> str:
     """The columns of each task: "classification: label, p_0, ..."."""
     known = []
     for task, codec in CODECS.items():
+        # The sentence around this one has said `split` and `image_id` for all tasks.
         columns = [name for name in codec.needed_columns() if name != "image_id"]
         known.append(f"{task}: {', '.join(columns)}, ...")
     return "; ".join(known)
@@ -136,6 +138,7 @@ def add_confusion(
     if PREDICTIONS not in files or not task_of(task).has_confusion:
         return
     frame = read_predictions(folder / PREDICTIONS)
+    # A name that a spreadsheet would take for a formula is made harmless.
     names = [cell(name) for name in class_names]
     for split, rows in frame.groupby("split", sort=False):
         predictions = CODECS[task].decode(dict(rows.items()), n_classes=len(names))
@@ -149,7 +152,10 @@ def curves_of(epochs: Iterable[EpochEnded]) -> Curves:
     for event in epochs:
         for name, value in event.metrics.items():
             points.setdefault(name, {})[event.epoch] = value
-    return {name: tuple(sorted(curve.items())) for name, curve in points.items()}
+    curves: Curves = {}
+    for name, curve in points.items():
+        curves[name] = tuple(sorted(curve.items()))
+    return curves
 
 
 def curves_to_json(curves: Curves) -> str:
@@ -166,11 +172,16 @@ def curves_from_json(text: str) -> Curves:
     Raises ValueError for anything else.
     """
     whole = text.strip().encode()
-    content = unsealed(whole) if is_sealed(whole) else whole
+    content: bytes | None = whole
+    if is_sealed(whole):
+        content = unsealed(whole)
     if content is None:
         raise ValueError("the checksum is not that of the text")
+    curves: Curves = {}
     try:
-        return {name: tuple(map(_point, curve)) for name, curve in json.loads(content).items()}
+        for name, curve in json.loads(content).items():
+            curves[name] = tuple(map(_point, curve))
+        return curves
     except (TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no curves: {error}") from error
 
@@ -192,6 +203,7 @@ def sound_curves(read: Callable[[], str], *, run_id: str) -> Curves | None:
 
 
 def _point(values: list[Any]) -> tuple[int, float]:
+    # A pair that is none raises ValueError or TypeError, which the caller turns into one error.
     epoch, value = values
     if type(epoch) is not int or epoch < 0 or type(value) not in (int, float):
         raise ValueError(f"no point of a curve: {values!r:.80}")

@@ -31,6 +31,7 @@ _MEANT_BY_SQLALCHEMY = "?%"
 
 REACH_S = 4.0
 """How long a server may take to accept a connection."""
+# On top of a connection's own time limit, so that its own message comes first.
 _SLACK_S = 0.5
 # Scheme -> the port that its servers listen on by default.
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -65,6 +66,7 @@ def sqlite_path(tracking_uri: str) -> Path | None:
     """
     if tracking_uri.partition(":")[0].partition("+")[0] != "sqlite":
         return None
+    # sqlite:///PATH: behind the two slashes the path begins with a third, which is not part of it.
     path, _, options = tracking_uri.partition("://")[2].partition("?")
     if not path.startswith("/") or path in ("/", "/:memory:"):
         raise StoreError(
@@ -72,10 +74,12 @@ def sqlite_path(tracking_uri: str) -> Path | None:
             f"absolute path), got {without_password(tracking_uri)!r}."
         )
     # SQLite's own form of a URI, which it decodes itself.
+    # (SQLAlchemy passes it on as it is.)
     is_for_sqlite = path.startswith("/file:") and "uri=true" in options.lower()
     name = path.removeprefix("/")
     if is_for_sqlite:
         name = name.removeprefix("file:")
+    # Rarely asked, as it imports SQLAlchemy: a path with a percent sign is rare.
     if "%" in name and (is_for_sqlite or _sqlalchemy_decodes()):
         name = os.fsdecode(unquote_to_bytes(name))
     return Path(name).absolute()
@@ -122,10 +126,12 @@ def _check_file(path: Path, tracking_uri: str) -> None:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("PRAGMA schema_version").fetchone()
             connection.execute("ROLLBACK")
+            # Pages that do not fit together; the first problem is enough.
             (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if problem != "ok":
             raise sqlite3.DatabaseError(" ".join(problem.split()))
     except (OSError, sqlite3.Error) as error:
+        # Damage does not pass: a default store is then moved aside and made again.
         kind = BrokenStore if _is_damage(error) else StoreError
         raise kind(
             "the tracking store's file must be a SQLite database that can be written, "
@@ -147,6 +153,8 @@ def _check_server(tracking_uri: str, scheme: str) -> None:
             f"the tracking store must be {_FORMS}, got {without_password(tracking_uri)!r}: "
             f"{address.problem}."
         )
+    # An HTTP server is asked for an answer, a database only for a connection: its driver logs in
+    # later.
     is_http = scheme in ("http", "https")
     if not address.host:
         if is_http:

@@ -31,6 +31,8 @@ class _Driver:
     """Where servers listen by default."""
 
 
+# Dialect of a URL -> its driver. Both install as wheels: SQLAlchemy's own defaults are compiled
+# against the server's headers.
 _DRIVERS = {
     "postgresql": _Driver("psycopg", "psycopg2", "psycopg[binary]", 5432),
     "mysql": _Driver("pymysql", "MySQLdb", "pymysql", 3306),
@@ -55,10 +57,12 @@ def with_driver(url: str) -> str:
 
 def check_driver(url: str) -> None:
     """Raises StoreError where the driver that a URL names is not installed."""
+    # "postgresql+psycopg": SQLAlchemy's form, the driver behind a plus.
     dialect, _, module = url.partition("://")[0].partition("+")
     if dialect not in _DRIVERS or not module or find_spec(module) is not None:
         return
     driver = _DRIVERS[dialect]
+    # A driver that the user chose is named as its module is; ours has another name to install.
     package = driver.package if module == driver.module else module
     raise StoreError(
         f"{without_password(url)} must have its driver {module}, it is not installed; "
@@ -104,6 +108,7 @@ def check_apart(optuna_url: str, tracking_uri: str) -> None:
 
     Each keeps the version of its tables in `alembic_version` (seen with PostgreSQL).
     """
+    # By what they mean: the same database can be written with another driver or without its port.
     if _identity(optuna_url) == _identity(tracking_uri):
         raise StoreError(
             "Optuna and MLflow must have a database each, both got "

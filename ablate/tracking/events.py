@@ -90,12 +90,15 @@ _KINDS: dict[str, type[TrialStarted] | type[EpochEnded] | type[TrialEnded]] = {
     "trial_ended": TrialEnded,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+# The names and order of the records' fields are those of the lines in journals: `journal_skim`
+# matches them to the letter, and older journals hold them for good.
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event as JSON values with its kind under `event`."""
     values = {"event": _NAMES[type(event)], **dataclasses.asdict(event)}
     if isinstance(event, TrialEnded) and event.outcome is not None:
+        # Without what is not known: `asdict` would write a null for each such fact.
         values["outcome"]["facts"] = store_facts(event.outcome.facts)
     return values
 
@@ -106,8 +109,10 @@ def from_json(values: dict[str, Any]) -> Event:
     Raises KeyError for a kind that this version does not know, TypeError for unknown or missing
     fields, ValueError for a value that such a field cannot have.
     """
+    # Not the caller's own: what is taken out of it below would be missing there.
     fields = dict(values)
     kind = _KINDS[fields.pop("event")]
+    # Before anything is made of them: a dataclass would take any value.
     _check(fields)
     if kind is TrialEnded:
         fields["state"] = TrialState(fields["state"])
@@ -126,6 +131,7 @@ def from_json(values: dict[str, Any]) -> Event:
 
 # Seconds from 1970 to the year 10000: no clock shows more.
 _LATEST = 253402300800.0
+# Beyond it, readers in other languages take JSON's numbers as rounded floats.
 _LARGEST_COUNT = 2**53
 
 
@@ -145,6 +151,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
+    # type(), not isinstance(): true is an int to Python, and no count.
     return type(value) is int and 0 <= value < _LARGEST_COUNT
 
 
@@ -153,6 +160,7 @@ def _is_time(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
+    # True and false pass as numbers here: metrics of earlier versions hold them.
     return type(value) in (float, bool) or (type(value) is int and abs(value) < _LARGEST_COUNT)
 
 
@@ -168,6 +176,8 @@ def _are_texts(value: object) -> bool:
     return type(value) is list and all(map(_is_text, value))
 
 
+# Field of any of the records -> whether a value of JSON may stand in it; those of one name share a
+# kind. What is missing here (`outcome`, `failure`) is a record of its own, checked as such.
 _RIGHT: dict[str, Callable[[object], bool]] = {
     **dict.fromkeys(("trial_id", "slot", "state", "kind", "message", "traceback"), _is_text),
     **dict.fromkeys(("attempt", "epoch", "n_epochs", "best_epoch"), _is_count),

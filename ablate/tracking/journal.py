@@ -59,6 +59,7 @@ class Journal:
             place = n_lines.get(key, 0)
             line = journal_lines.encode(event, place=place)
             self._write(line, is_end=isinstance(event, TrialEnded))
+            # Counted only once the line is in the file: a try again must get the same number.
             n_lines[key] = place + 1
         except OSError as error:
             self._n_lines = None  # what the file holds now is found out by the next append
@@ -98,6 +99,7 @@ class Journal:
             raise self._unreadable(error) from error
         except NewerLine:
             skimmed = None
+        # The slow way judges what the quick one only noticed.
         # Also for the number of the line that a newer version wrote.
         return skimmed or self.reading()
 
@@ -108,8 +110,10 @@ class Journal:
         file is kept beside it. Attempts that lack an event are ended as KILLED. Only
         the study's owner may. Raises StoreError.
         """
+        # The usual case, at a tenth of the price: nothing is damaged.
         if self.skim().is_whole:
             return ""
+        # In full: the journal is written again from it, with metrics and outcomes.
         reading = self.reading()
         aside = self._aside()
         problem = f"{reading.sentence(self.path)}; the damaged file is kept as {aside.name}"
@@ -141,6 +145,7 @@ class Journal:
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
+            # A place between two lines: only positions behind whole lines were ever yielded.
             file.seek(position)
             while lines := file.readlines(_CHUNK):
                 for raw in lines:
@@ -181,6 +186,7 @@ class Journal:
             reading = self.skim()
         with self.path.open("ab+") as file:
             file.seek(0)
+            # A line torn by a crash was acknowledged to nobody.
             file.truncate(file.read().rfind(b"\n") + 1)
             os.fsync(file.fileno())
         _keep_name(self.path)

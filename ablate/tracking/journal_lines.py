@@ -22,8 +22,10 @@ from ablate.tracking.events import Event, TrialEnded, TrialStarted, from_json, t
 # What an editor or a power cut leaves around a line; no byte of an event is among them.
 _PADDING = b"\0 \t\r"
 _BOM = b"\xef\xbb\xbf"
+# Splits merged lines before each event: the pattern takes no byte away.
 _BEGINNING = re.compile(rb'(?=\{"event":)')
 _SEALED = re.compile(rb'.*,"crc":"[0-9a-f]{8}"\}', re.DOTALL)
+# Lines or attempts that a sentence about damage lists.
 _MOST_NAMED = 5
 
 AttemptKey = tuple[str, int]
@@ -111,7 +113,10 @@ def decode(raw: bytes) -> Line | None:
     body = unsealed(text)
     if body is not None:
         return _sealed_line(body)
-    return None if is_sealed(text) else _plain_line(text)
+    # A checksum that is wrong; without any, it is a line of version 1.
+    if is_sealed(text):
+        return None
+    return _plain_line(text)
 
 
 def read_lines(content: bytes) -> Reading:
@@ -139,6 +144,7 @@ def refuse(path: Path, newer: NewerLine) -> NewerSchema:
 
 def _sealed_line(body: bytes) -> Line:
     """Its checksum is right, so whatever is strange in it is not damage."""
+    # Known only once `v` was read: an error before that is a newer line of unknown version.
     version = None
     try:
         values = json.loads(body.decode())
@@ -170,6 +176,7 @@ class _Reader:
         self._has_checksums = False
 
     def read(self, content: bytes) -> Reading:
+        # What stands behind the last newline is judged apart: it may be torn.
         *whole, tail = content.split(b"\n")
         for number, raw in enumerate(whole, start=1):
             try:
@@ -195,9 +202,10 @@ class _Reader:
     def _take_pieces(self, number: int, raw: bytes) -> None:
         """Whole events in a damaged line: a newline that is lost merges two."""
         kept = list(_whole_pieces(raw))
-        n_begun = sum(piece.startswith(b'{"event":') for piece in _BEGINNING.split(raw))
+        n_begun = raw.count(b'{"event":')
         for line in kept:
             self._keep(number, line)
+        # Fewer whole events than beginnings: one of them was lost.
         is_all_there = kept and len(kept) >= n_begun
         if is_all_there:
             self._repaired.append(number)
@@ -245,7 +253,11 @@ class _Reader:
         self, of_attempt: Mapping[AttemptKey, _Lines], broken: Set[AttemptKey]
     ) -> list[Event]:
         """Each attempt's events in their order, at the places in the file that its lines have."""
-        ordered = {key: iter(lines.in_order()) for key, lines in of_attempt.items()}
+        # One iterator per attempt: each of its lines in the file takes the next event in order,
+        # which puts moved lines right without disturbing those of other attempts.
+        ordered: dict[AttemptKey, Iterator[Event]] = {}
+        for key, lines in of_attempt.items():
+            ordered[key] = iter(lines.in_order())
         events = []
         for _, line in self._lines:
             event = next(ordered[line.key], None)  # fewer than its lines, where some are repeated
@@ -264,7 +276,9 @@ class _Lines:
     def __init__(self) -> None:
         # Place -> number in the file and event.
         self._at: dict[int, tuple[int, Event]] = {}
+        # Whether it has lines of version 1, which are not counted.
         self._has_plain = False
+        # Whether two different lines claim one place: nobody can say which is right.
         self._is_contradicted = False
         self.repeated: list[int] = []
         self.moved: list[int] = []
@@ -286,8 +300,10 @@ class _Lines:
             return line.place
         # A line of version 1 has no place: it is the next one, or repeats one that is equal.
         self._has_plain = True
-        again = (place for place, (_, event) in self._at.items() if event == line.event)
-        return next(again, self.n_lines)
+        for place, (_, event) in self._at.items():
+            if event == line.event:
+                return place
+        return self.n_lines
 
     @property
     def n_lines(self) -> int:
@@ -296,7 +312,11 @@ class _Lines:
 
     def in_order(self) -> list[Event]:
         """The events in the order in which they were written."""
-        return [event for _, (_, event) in sorted(self._at.items())]
+        events = []
+        for place in sorted(self._at):
+            _, event = self._at[place]
+            events.append(event)
+        return events
 
     def is_broken(self, damaged: Sequence[int]) -> bool:
         """Whether an event of it is lost, or may be."""
@@ -304,6 +324,7 @@ class _Lines:
         first = min(numbers)
         last = max(numbers)
         events = self.in_order()
+        # A place below the last one that no line has: the line was lost.
         is_short = len(self._at) < self.n_lines
         # What is damaged behind its last line may have been its next one.
         has_end = any(map(_is_end, events))
@@ -337,7 +358,7 @@ def _of_lines(numbers: Sequence[int], what: str) -> list[str]:
         words = {"is_are": "is", "it_them": "it", "it_they": "it", "was_were": "was", "s": "s"}
         return [f"line {numbers[0]} {what.format(**words)}"]
     words = {"is_are": "are", "it_them": "them", "it_they": "they", "was_were": "were", "s": ""}
-    named = some([str(number) for number in numbers], most=_MOST_NAMED)
+    named = some(list(map(str, numbers)), most=_MOST_NAMED)
     return [f"lines {named} {what.format(**words)}"]
 
 

@@ -21,6 +21,7 @@ from ablate.tracking.journal_lines import AttemptKey, Reading, decode, is_torn
 _ATTEMPT = rb'"trial_id":"([0-9a-f]+)","attempt":(\d+)'
 _NUMBER = rb"-?[0-9][0-9.eE+-]*|-?Infinity|NaN"
 _METRICS = rb'\{(?:"[^"\\]*":(?:%s),?)*\}' % _NUMBER
+# Only this version's lines: of others the slow way says what is wrong.
 _TAIL = rb',"n":(\d+),"v":%d,"crc":"[0-9a-f]{8}"\}' % SCHEMA_VERSION
 _EPOCH = re.compile(
     rb'\{"event":"epoch_ended",%s,"epoch":(\d+),"n_epochs":(\d+),"metrics":%s,"at":([0-9.]+)%s'
@@ -35,6 +36,7 @@ _COMPLETE = re.compile(
 _COMPLETE_END = re.compile(rb'\},"failure":null%s' % _TAIL)
 # Of `_COMPLETE_END`, from above: a place in an attempt has at most 16 digits.
 _LONGEST_END = 80
+# One for all epochs: a study has hundreds of thousands.
 _NO_METRICS: dict[str, float] = {}
 
 
@@ -89,16 +91,18 @@ class _Skim:
     def _skimmed(self, raw: bytes) -> _Skimmed | None:
         text = raw[:-1]
         epoch = _EPOCH.fullmatch(text)
-        if epoch is not None:
-            return self._epoch(epoch) if unsealed(text) is not None else None
+        if epoch is not None and unsealed(text) is not None:
+            return self._epoch(epoch)
         start = _START.fullmatch(text)
-        if start is not None:
-            return self._start(start) if unsealed(text) is not None else None
+        if start is not None and unsealed(text) is not None:
+            return self._start(start)
+        # An outcome in between is long and of any form: only its two ends are looked at.
         begin = _COMPLETE.match(text)
         end = _COMPLETE_END.search(text, max(0, len(text) - _LONGEST_END))
-        if begin is not None and end is not None and end.end() == len(text):
-            return self._complete(begin, end) if unsealed(text) is not None else None
-        return self._any(raw)
+        if begin is None or end is None or end.end() != len(text) or unsealed(text) is None:
+            # Also a line of the forms above whose checksum is wrong: it is refused there.
+            return self._any(raw)
+        return self._complete(begin, end)
 
     def _start(self, match: re.Match[bytes]) -> _Skimmed:
         trial_id, attempt, slot, at, place = match.groups()
@@ -127,6 +131,7 @@ class _Skim:
         if b"\0" in raw:
             return None  # a repair may stand beside it
         line = decode(raw)
+        # A line of version 1, or a damaged one.
         if line is None or line.place is None:
             return None
         event = line.event

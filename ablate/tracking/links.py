@@ -25,6 +25,7 @@ def compare_url(base_url: str, study: PublishedStudy) -> str:
     `base_url` is where the UI is, e.g. http://127.0.0.1:5000.
     """
     if len(study.runs) > _COMPARED:
+        # The page that compares takes every run's id in its URL, and URLs have limits.
         condition = quote(_trials_of(study.record))
         experiment = f"{_root(base_url)}/experiments/{study.experiment_id}"
         return f"{experiment}?searchFilter={condition}&compareRunsMode=CHART"
@@ -63,11 +64,17 @@ def view_state(study: PublishedStudy) -> str:
     """
     record = study.record
     # Columns that no run has would stand empty in the table.
-    logged = {name for run in study.runs for name in run.metrics}
+    logged: set[str] = set()
+    for run in study.runs:
+        logged.update(run.metrics)
+    # A dict keeps each name once, in order: select_by may be among the shown scores.
     wanted = dict.fromkeys((record.select_by, *_shown_scores(record), "time/train_s"))
-    scores = [name for name in wanted if name in logged]
-    columns = [f"metrics.`{name}`" for name in scores]
-    columns += [f"params.`{axis}`" for axis in (*record.axes, "seed")]
+    columns = []
+    for name in wanted:
+        if name in logged:
+            columns.append(f"metrics.`{name}`")
+    for axis in (*record.axes, "seed"):
+        columns.append(f"params.`{axis}`")
     return json.dumps({**_facets(record), "selectedColumns": columns})
 
 
@@ -94,11 +101,15 @@ def _quoted(ids: Sequence[str]) -> str:
 
 
 def _root(base_url: str) -> str:
+    # The UI is one page: what follows the # is its own route.
     return f"{base_url.rstrip('/')}/#"
 
 
 def _shown_scores(record: StudyRecord) -> list[str]:
     """The test scores that stand in the table of runs."""
     task = task_of(record.task)
-    names = task.metrics_of(len(record.data.class_names))
-    return [f"test/{name}" for name in names if task.metric(name).is_shown]
+    scores = []
+    for name in task.metrics_of(len(record.data.class_names)):
+        if task.metric(name).is_shown:
+            scores.append(f"test/{name}")
+    return scores

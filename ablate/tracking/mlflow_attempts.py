@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ablate.errors import StoreError
+from ablate.study.provenance import provenance_of_tags
 from ablate.study.trial import Trial
 from ablate.study.trial_facts import facts_of_tags
 from ablate.tracking import mlflow_fields
@@ -60,6 +61,7 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
             f"the run {run.info.run_id} must hold the trial that it is tagged with, "
             f"its {SPEC} is of {trial.trial_id}"
         )
+    # The run is the trial's, so its tags can be trusted: what is missing here is an error.
     number = int(tags[mlflow_fields.ATTEMPT])
     state = TrialState(mlflow_fields.state_of(run.info.status, tags))
     left = files.left_by_trial(run)
@@ -80,7 +82,14 @@ def _read(client: MlflowClient, files: RunFiles, run: Run) -> PublishedAttempt:
         *_epochs(trial.trial_id, number, curves, start_s=start_s, end_s=end_s),
         TrialEnded(trial.trial_id, number, state, at=end_s, outcome=outcome),
     )
-    return PublishedAttempt(run.info.run_id, trial, number, events, left)
+    return PublishedAttempt(
+        run_id=run.info.run_id,
+        trial=trial,
+        attempt=number,
+        events=events,
+        files=left,
+        provenance=provenance_of_tags(tags),
+    )
 
 
 def _seconds(time_ms: int) -> float:
@@ -92,6 +101,7 @@ def _seconds(time_ms: int) -> float:
 def _epochs(
     trial_id: str, attempt: int, curves: Curves, *, start_s: float, end_s: float
 ) -> list[EpochEnded]:
+    # From metric -> curve to epoch -> metrics, as events have them.
     by_epoch: dict[int, dict[str, float]] = {}
     for name, curve in curves.items():
         for epoch, value in curve:

@@ -70,6 +70,7 @@ class Experiment:
 
     def check_reachable(self) -> None:
         """Return when runs can be written; raise StoreError within seconds when they cannot."""
+        # From the cheapest question to the dearest: the client alone would try for minutes.
         check_driver(self.tracking_uri)
         check_uri(self.tracking_uri)
         try:
@@ -91,6 +92,7 @@ class Experiment:
         """
         try:
             yield
+        # It has its own words for what is wrong.
         except AblateError:
             raise
         except Exception as error:

@@ -36,6 +36,8 @@ for those of arms that results added."""
 DATA = "ablate.data"
 DATA_IS_FALLBACK = "ablate.data_is_fallback"
 
+# A score has one final value and one per epoch: under one name MLflow would show the last epoch's
+# as the run's result.
 CURVE_PREFIX = "epoch/"
 PARAM_PREFIX = "param/"
 NOTE = "mlflow.note.content"
@@ -53,6 +55,7 @@ STATUS = {
     TrialState.KILLED: "KILLED",
 }
 """TrialState -> MLflow's status of a run."""
+# MLflow's status -> TrialState, for runs without our tag: MLflow itself ended them.
 _STATE = {"FINISHED": "COMPLETE", "FAILED": "FAILED", "KILLED": "KILLED"}
 
 
@@ -69,7 +72,10 @@ def trial_params(trial: Trial) -> dict[str, str]:
 
     Values are as `param_text` has them.
     """
-    return {name: param_text(value) for name, value in _flat(trial).items()}
+    params = {}
+    for name, value in _flat(trial).items():
+        params[name] = param_text(value)
+    return params
 
 
 def param_text(value: Any) -> str:
@@ -77,8 +83,9 @@ def param_text(value: Any) -> str:
 
     Whoever compares parameters compares these texts.
     """
-    written = value if isinstance(value, str) else json.dumps(value)
-    return written[:PARAM_LENGTH]
+    if not isinstance(value, str):
+        value = json.dumps(value)
+    return str(value)[:PARAM_LENGTH]
 
 
 def param_metrics(trial: Trial) -> dict[str, float]:
@@ -99,6 +106,7 @@ def param_metrics(trial: Trial) -> dict[str, float]:
 
 def _kinds(annotation: Any) -> set[Any]:
     """The types that a field admits; that of a literal is the type of its words."""
+    # `int | Literal["all"]` is {int, str}; a tuple is one kind, whatever it holds.
     parts = get_args(annotation)
     if get_origin(annotation) is Literal:
         return set(map(type, parts))
@@ -118,20 +126,23 @@ _MIXED = frozenset(
 
 
 def _flat(trial: Trial) -> dict[str, Any]:
+    # Without the fallback: by now the data are one or the other, and `data.source` says which.
     data = trial.data.model_dump(mode="json", exclude={"fallback"})
     by_split = {}
     for name in ("fractions", "sizes"):
         for split, value in (data.pop(name) or {}).items():
             by_split[f"data.{name}.{split}"] = value
+    # Only where classes are merged: all other studies keep the columns that they have.
     if not data["classes"]:
         del data["classes"]
-    return {
+    flat = {
         **trial.recipe.model_dump(mode="json"),
         "seed": trial.seed,
         "select_by": trial.select_by,
-        **{f"data.{name}": value for name, value in data.items()},
-        **by_split,
     }
+    for name, value in data.items():
+        flat[f"data.{name}"] = value
+    return flat | by_split
 
 
 def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) -> dict[str, str]:
@@ -152,10 +163,12 @@ def trial_tags(trial: Trial, *, attempt: int, slot: str, record: StudyRecord) ->
 
 
 def _trial_stage(trial: Trial, record: StudyRecord) -> dict[str, str]:
+    # By seed first: fresh seeds confirm arms of the grid and added ones alike.
     if trial.seed in record.fresh_seeds:
         return {STAGE: "confirm"}
-    if trial.arm_id in {arm.arm_id for arm in record.added_arms}:
-        return {STAGE: "around"}
+    for arm in record.added_arms:
+        if trial.arm_id == arm.arm_id:
+            return {STAGE: "around"}
     return stage_tags(record)
 
 
@@ -163,7 +176,9 @@ def stage_tags(record: StudyRecord) -> dict[str, str]:
     """Which stage of a study in two stages a run belongs to; nothing for other studies."""
     if record.stage is not None:
         return {STAGE: record.stage.kind}
-    return {} if record.pilot is None else {STAGE: "study"}
+    if record.pilot is None:
+        return {}
+    return {STAGE: "study"}
 
 
 def study_kind(record: StudyRecord) -> str:
@@ -231,8 +246,11 @@ def _circumstances(outcome: TrialOutcome) -> str:
         "precision": outcome.facts.precision,
         "weights": outcome.facts.weights_source,
     }
-    known = {name: value for name, value in facts.items() if value is not None}
-    return ", ".join(f"{name} {text(value)}" for name, value in known.items())
+    known = []
+    for name, value in facts.items():
+        if value is not None:
+            known.append(f"{name} {text(value)}")
+    return ", ".join(known)
 
 
 def arm_name(trial: Trial, record: StudyRecord) -> str:
@@ -275,7 +293,10 @@ def curve_metrics(event: EpochEnded, *, first: str) -> dict[str, float]:
     MLflow colours its parallel coordinates by the metric that was logged first.
     """
     in_order = sorted(event.metrics, key=lambda name: name != first)  # stable: the rest as it was
-    return {CURVE_PREFIX + name: event.metrics[name] for name in in_order}
+    metrics = {}
+    for name in in_order:
+        metrics[CURVE_PREFIX + name] = event.metrics[name]
+    return metrics
 
 
 def data_profile(facts: DataFacts) -> dict[str, Any]:

@@ -18,6 +18,7 @@ CURVES = "curves.json"
 STUDY = "study.json"
 SPEC = "spec.json"
 FAILURE = "failure.txt"
+# The store makes these tables of predictions: a journal does not know them.
 _CONFUSION = "confusion_"
 
 
@@ -49,6 +50,7 @@ class RunFiles:
             if (folder / name).is_file():
                 return folder / name
             raise self._lacking(run, name, "there is no such file")
+        # From a server or a bucket: whatever MLflow can reach.
         uri = f"{run.info.artifact_uri}/{name}"
         try:
             copied = artifacts.download_artifacts(
@@ -78,7 +80,9 @@ class RunFiles:
         folder = _local_folder(run)
         if folder is not None:
             return [name for name in names if not (folder / name).is_file()]
-        there = {file.path for file in self._client.list_artifacts(run.info.run_id)}
+        there = set()
+        for file in self._client.list_artifacts(run.info.run_id):
+            there.add(file.path)
         return [name for name in names if name not in there]
 
     def left_by_trial(self, run: Run) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ def has_model(client: MlflowClient, uri: str) -> bool:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
+    # The one file that every model has.
     return any(file.path == "MLmodel" for file in files)
 
 
@@ -93,11 +94,14 @@ def fetch_model(client: MlflowClient, uri: str, *, tracking_uri: str, into: Path
             location, dst_path=str(into), tracking_uri=tracking_uri
         )
         folder = Path(copied)
+    # The model's own files (`data_path`), without loader and source: where MLflow put them, it
+    # says.
     data = Model.load(str(folder)).flavors["python_function"]["data"]
     return folder / str(data)
 
 
 def _signature(n_classes: int) -> ModelSignature:
+    # Any number of images of any size (B, H, W, 3).
     images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))
     probabilities = TensorSpec(np.dtype(np.float32), (-1, n_classes))
     return ModelSignature(inputs=Schema([images]), outputs=Schema([probabilities]))

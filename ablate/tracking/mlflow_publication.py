@@ -25,7 +25,9 @@ from ablate.tracking.mlflow_files import CURVES, FAILURE, SPEC, STUDY
 from ablate.tracking.mlflow_runs import dataset_input, milliseconds, run_tags, start_key
 
 _PARENT = "mlflow.parentRunId"
+# Characters of a run's name, which MLflow keeps in a column of 250.
 _LONGEST_NAME = 250
+# Tags of a run that was left RUNNING by a conductor that nobody heard of again.
 _UNKNOWN_END = {
     mlflow_fields.STATE: "KILLED",
     mlflow_fields.FAILURE: "ConductorDied: nothing is known of its end",
@@ -55,6 +57,7 @@ class Publication:
         # (trial_id, attempt, start in ms) -> (run id, whether it is RUNNING), as they were when the
         # study was started.
         self._known: dict[tuple[str, int, int], tuple[str, bool]] = {}
+        # Ids of runs that this object has written to; the others of `_known` are stale.
         self._touched: set[str] = set()
         # (trial_id, attempt) of the starts that were published, or may have been.
         self._tried: set[tuple[str, int]] = set()
@@ -68,6 +71,7 @@ class Publication:
         client = self._experiment.client
         all_tags = {**tags, **mlflow_fields.study_tags(record)}
         if record.stage is not None:
+            # A pilot's run stands below the study's in MLflow's table.
             all_tags[_PARENT] = self._outer_run(record, tags)
         kind = mlflow_fields.study_kind(record)
         parents = self._experiment.search(mlflow_fields.STUDY, record.study_id, kind=kind)
@@ -81,6 +85,7 @@ class Publication:
             if record.stage is not None:
                 name = f"{name} {record.stage.kind}"
             self._parent_run_id = self._create_run(name, all_tags)
+        # Also where the run was there: an edited grid, or a second stage, has another record.
         self._log_record(self._parent_run_id, record)
         self._record = record
         self._tags = dict(tags)
@@ -121,10 +126,15 @@ class Publication:
         client.log_text(run_id, record.model_dump_json(indent=2), STUDY)
         client.log_inputs(run_id, datasets=[dataset_input(record)])
 
-    def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
-        """Publish one event of `trial`, whose attempt left its files in `folder`."""
+    def publish(
+        self, event: Event, *, trial: Trial, folder: Path, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Publish one event of `trial`, whose attempt left its files in `folder`.
+
+        `tags` go on a run that is made now; None: those of `start`.
+        """
         if isinstance(event, TrialStarted):
-            self._publish_start(event, trial)
+            self._publish_start(event, trial, self._tags if tags is None else tags)
             return
         key = (event.trial_id, event.attempt)
         if key not in self._attempts:
@@ -133,6 +143,7 @@ class Publication:
                 f"{key} was not."
             )
         attempt = self._attempts[key]
+        # An earlier call has told it: the journal is read from its beginning each time.
         if attempt.is_over:
             return
         if isinstance(event, EpochEnded):
@@ -145,11 +156,12 @@ class Publication:
         # Without its epochs: a study has thousands of attempts.
         self._attempts[key] = _Attempt(attempt.run_id, is_over=True)
 
-    def _publish_start(self, event: TrialStarted, trial: Trial) -> None:
+    def _publish_start(self, event: TrialStarted, trial: Trial, tags: Mapping[str, str]) -> None:
         key = (event.trial_id, event.attempt)
         record = self._started_record()
         # The start belongs to the key: the same attempt of another home is another run.
         run_id, is_running = self._known.get((*key, milliseconds(event.at)), ("", True))
+        # The run was whole before this call, so only files that are gone from it are written again.
         if not is_running:
             run = self._experiment.run(run_id)
             self._attempts[key] = _Attempt(run_id, ended_before=run)
@@ -159,19 +171,24 @@ class Publication:
             run_id = self._find_started(event)
         self._tried.add(key)
         if not run_id:
-            run_id = self._create_trial_run(event, trial)
+            run_id = self._create_trial_run(event, trial, tags)
         self._touched.add(run_id)
-        params = [Param(name, value) for name, value in mlflow_fields.trial_params(trial).items()]
+        params = []
+        for name, value in mlflow_fields.trial_params(trial).items():
+            params.append(Param(name, value))
+        # Also for a run that is there: a broken call may have made it and logged nothing.
         self._experiment.client.log_batch(run_id, params=params)
         self._experiment.client.log_inputs(run_id, datasets=[dataset_input(record)])
         self._attempts[key] = _Attempt(run_id)
 
-    def _create_trial_run(self, event: TrialStarted, trial: Trial) -> str:
+    def _create_trial_run(
+        self, event: TrialStarted, trial: Trial, made_by: Mapping[str, str]
+    ) -> str:
         record = self._started_record()
         of_trial = mlflow_fields.trial_tags(
             trial, attempt=event.attempt, slot=event.slot, record=record
         )
-        tags = {**self._tags, **of_trial, _PARENT: self._parent_run_id}
+        tags = {**made_by, **of_trial, _PARENT: self._parent_run_id}
         name = f"{mlflow_fields.arm_name(trial, record)} seed={trial.seed}"[:_LONGEST_NAME]
         start_time = milliseconds(event.at)
         run_id = self._create_run(name, tags, start_time=start_time)
@@ -228,6 +245,8 @@ class Publication:
         if event.outcome is not None:
             files = event.outcome.files
         gone = self._experiment.files.lacking(attempt.ended_before, (SPEC, CURVES, *files))
+        # Without predictions nothing can be recomputed: worth an error. Other files are for
+        # comfort.
         if PREDICTIONS in gone and not (folder / PREDICTIONS).is_file():
             raise StoreError(
                 f"the run {attempt.run_id} must hold {PREDICTIONS}, "
@@ -266,7 +285,10 @@ class Publication:
         self, run_id: str, metrics: Mapping[str, float], *, at: float, step: int
     ) -> None:
         timestamp = milliseconds(at)
-        logged = [Metric(name, float(value), timestamp, step) for name, value in metrics.items()]
+        logged = []
+        for name, value in metrics.items():
+            logged.append(Metric(name, float(value), timestamp, step))
+        # In one request: on a server each would be another round trip.
         self._experiment.client.log_batch(run_id, metrics=logged)
 
     def close_stale(self) -> int:

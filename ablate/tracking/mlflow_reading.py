@@ -22,6 +22,7 @@ from ablate.tracking.records import PublishedAttempt, PublishedStudy
 
 # Threads that fetch curves: on a tracking server each is a request.
 _N_READERS = 8
+# Names among which a misspelt one is looked for, in one request.
 _MOST_EXPERIMENTS = 1000
 
 
@@ -63,7 +64,7 @@ def read_record(experiment: Experiment, study_id: str) -> StudyRecord | None:
 
 def lacks_predictions(experiment: Experiment, run_ids: Sequence[str]) -> bool:
     """Whether predictions are gone from any of some runs."""
-    runs = [experiment.run(run_id) for run_id in run_ids]
+    runs = list(map(experiment.run, run_ids))
     lacking = partial(experiment.files.lacking, names=(PREDICTIONS,))
     with ThreadPoolExecutor(_N_READERS) as readers:
         return any(readers.map(lacking, runs))
@@ -77,6 +78,7 @@ def read_attempts(
         return ()
     runs = experiment.search(mlflow_fields.STUDY, study_id, kind="trial")
     attempts: list[PublishedAttempt] = []
+    # Oldest first, as whoever takes them over wants the first whole one of each trial.
     for run in sorted(runs, key=lambda run: run.info.start_time):
         tags = run.data.tags
         is_wanted = mlflow_fields.state_of(run.info.status, tags) in states
@@ -90,23 +92,28 @@ def read_attempts(
 
 def _newest_runs(experiment: Experiment, record: StudyRecord) -> list[Run]:
     """The run that speaks for each trial, in the order of the record's arms and seeds."""
-    arms = {arm.arm_id: place for place, arm in enumerate(record.all_arms)}
-    all_seeds = (*record.seeds, *record.noise_seeds, *record.fresh_seeds)
-    seeds = {str(seed): place for place, seed in enumerate(all_seeds)}
+    arms: dict[str, int] = {}  # arm_id -> place
+    for place, arm in enumerate(record.all_arms):
+        arms[arm.arm_id] = place
+    seeds: dict[str, int] = {}  # as a tag has it -> place
+    for place, seed in enumerate((*record.seeds, *record.noise_seeds, *record.fresh_seeds)):
+        seeds[str(seed)] = place
     newest: dict[tuple[int, int], Run] = {}
     runs = experiment.search(mlflow_fields.STUDY, record.study_id, kind="trial")
     # The run that is preferred comes last, and the last one stays.
     for run in sorted(runs, key=preference):
-        arm = arms.get(run.data.tags[mlflow_fields.ARM_ID])
-        seed = seeds.get(run.data.tags[mlflow_fields.SEED])
-        if arm is not None and seed is not None:
-            newest[arm, seed] = run
-    return [newest[place] for place in sorted(newest)]
+        arm_place = arms.get(run.data.tags[mlflow_fields.ARM_ID])
+        seed_place = seeds.get(run.data.tags[mlflow_fields.SEED])
+        # Else of an arm or a seed that the grid had once.
+        if arm_place is not None and seed_place is not None:
+            newest[arm_place, seed_place] = run
+    return [newest[places] for places in sorted(newest)]
 
 
 def _find_parent(experiment: Experiment, study_id: str | None) -> Run:
     if not experiment.exists:
         raise _no_experiment(experiment)
+    # Newest first. A pilot's run is one too, but only where it is asked for by its id.
     parents = experiment.search(mlflow_fields.KIND, "study", kind="study")
     if study_id is not None:
         parents += experiment.search(mlflow_fields.STUDY, study_id, kind="pilot")
@@ -126,6 +133,7 @@ def _find_parent(experiment: Experiment, study_id: str | None) -> Run:
 def _no_experiment(experiment: Experiment) -> StoreError:
     others = experiment.client.search_experiments(max_results=_MOST_EXPERIMENTS)
     names = [other.name for other in others]
+    # The name of a grid is typed by hand in `report`, `compare` and `sync`.
     near = difflib.get_close_matches(experiment.grid_name, names, n=1)
     hint = "run the grid first."
     if near:

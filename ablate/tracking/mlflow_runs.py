@@ -27,6 +27,7 @@ def read_curves(client: MlflowClient, files: RunFiles, run: Run) -> Curves:
     A run without it (still running, killed from outside), or with a damaged one, is asked for each
     metric.
     """
+    # One file instead of a request for each metric: a report reads hundreds of runs.
     run_id = run.info.run_id
     name_of_file = run.data.tags.get(mlflow_fields.CURVES)
     if name_of_file is not None:
@@ -38,7 +39,9 @@ def read_curves(client: MlflowClient, files: RunFiles, run: Run) -> Curves:
         if name.startswith(mlflow_fields.CURVE_PREFIX):
             history = client.get_metric_history(run_id, name)
             # The last value of a step counts: an epoch may have been published twice.
-            values = {point.step: point.value for point in history}
+            values = {}
+            for point in history:
+                values[point.step] = point.value
             by_metric[name.removeprefix(mlflow_fields.CURVE_PREFIX)] = tuple(sorted(values.items()))
     return by_metric
 

@@ -53,6 +53,7 @@ from ablate.tracking.mlflow_reading import (  # noqa: E402
 from ablate.tracking.mlflow_runs import first_line  # noqa: E402
 from ablate.tracking.records import PublishedAttempt, PublishedRun, PublishedStudy  # noqa: E402
 
+# What they warn of, and the migrations of tables that they report, is nobody's who trains models.
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
@@ -74,6 +75,7 @@ class MlflowStore:
         self.tracking_uri = tracking_uri
         self.grid_name = grid_name
         self._experiment = Experiment(tracking_uri, grid_name, artifact_root=artifact_root)
+        # Writing is a conversation with memory (what was begun, what is known), reading is not.
         self._publication = Publication(self._experiment)
 
     def check_reachable(self) -> None:
@@ -92,12 +94,15 @@ class MlflowStore:
         """
         return self._publication.start(record, tags)
 
-    def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
+    def publish(
+        self, event: Event, *, trial: Trial, folder: Path, tags: Mapping[str, str] | None = None
+    ) -> None:
         """Publish one event of `trial`, whose attempt left its files in `folder`.
 
-        Publishing the same events again, in their order, changes nothing.
+        `tags` go on a run that is made now, in the place of those of `start_study`. Publishing the
+        same events again, in their order, changes nothing.
         """
-        self._publication.publish(event, trial=trial, folder=folder)
+        self._publication.publish(event, trial=trial, folder=folder, tags=tags)
 
     def close_stale(self) -> int:
         """Close as KILLED every run of the study of which nobody knows the end; return how many."""
@@ -172,12 +177,17 @@ class MlflowStore:
             client = self._experiment.client
             run = client.get_run(run_id)
             logged = str(run.data.tags.get(mlflow_fields.CHAMPION, ""))
+            # The tag alone would do, but for models that somebody deleted.
             if logged and has_model(client, logged):
                 return logged
+            # By the client of this store, for this run: MLflow's own `log_model` writes to an
+            # active run.
             needs = ModelNeeds(loader_module, tuple(requirements), tuple(code_paths))
             uri = log_model(
                 client, run, name=MODEL, folder=folder, needs=needs, n_classes=n_classes
             )
+            # Last: a call that is cut short leaves a model that no run names, and the next makes
+            # another.
             client.set_tag(run_id, mlflow_fields.CHAMPION, uri)
             return uri
 

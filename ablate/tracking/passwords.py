@@ -15,11 +15,15 @@ SETTINGS = ("MLFLOW_TRACKING_URI", "ABLATE_OPTUNA")
 """Variables of the environment whose values are URIs, as the user wrote them."""
 _URI = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<rest>.*)", re.DOTALL)
 _IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s\"'<>`]+")
+# `user:password@`, up to the last @; a user is optional, as in `:password@host`.
 _WITH_PASSWORD = re.compile(r"[^:/?#@]*:(?P<secret>.*)@", re.DOTALL)
+# `token@` of http(s): services take a token as the user, without a password.
 _TOKEN = re.compile(r"(?P<secret>[^:/?#@]+)@")
+# A host and perhaps a port, then a path, a query or nothing: no user stands before it.
 _HOST = re.compile(r"[^:/?#@]*(:\d*)?([/?#]|$)")
 # An & that no further `name=` follows belongs to the value: it should have been written %26.
 _PARAMETER = re.compile(r"[?&#](?P<name>[^=&]*)=(?P<secret>[^&]*(&(?![^=&]+=)[^&]*)*)", re.DOTALL)
+# Parameters of a query whose values are secrets: `sslpassword=`, `X-Amz-Signature=`, `sig=`, ...
 _SECRET_NAME = re.compile(
     r"pass|pwd|secret|token|credential|odbc_connect|key$|signature$|^sig$", re.IGNORECASE
 )

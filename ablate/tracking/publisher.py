@@ -30,8 +30,11 @@ PATIENCE_S = 30.0
 
 One that answers gets all the time it needs.
 """
+# Between tries, doubled each time: a server that comes back is noticed within a quarter of a
+# minute.
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 15.0
+# How late a pause notices that the publisher is being closed.
 _POLL_S = 0.1
 # Tries of one step while the follower itself answers: more will not help.
 _TRIES = 3
@@ -48,8 +51,13 @@ class Store(Protocol):
         """Make or find the study's run; return its id."""
         ...
 
-    def publish(self, event: Event, *, trial: Trial, folder: Path) -> None:
-        """Keep one event of `trial`, whose attempt left its files in `folder`."""
+    def publish(
+        self, event: Event, *, trial: Trial, folder: Path, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep one event of `trial`, whose attempt left its files in `folder`.
+
+        `tags` go on the attempt's run in the place of the study's: an earlier call made it.
+        """
         ...
 
     def close_stale(self) -> int:
@@ -159,6 +167,7 @@ class Publisher:
         # Counted from the journal: what was never tried is missing too.
         if self._is_whole and not self._aside:
             return Unpublished(n_attempts=0, why="")
+        # The two are no attempts; what they kept from being told is.
         missing = set(self._aside) - {_BEGIN, _STUDY}
         for event, _ in self._journal.follow(self._position):
             if event.trial_id in self._trial_ids:
@@ -185,11 +194,14 @@ class Publisher:
     def _catch_up(self) -> bool:
         """Tell everything up to the journal's end. False when the time is over."""
         for event, position in self._journal.follow(self._position):
+            # The first event of this call: all that was there before has been told, so runs of
+            # which nothing was said are stale.
             if position > self._past_end and not self._settle():
                 return False
             if event.trial_id in self._trial_ids and not self._tell(event):
                 return False
             self._position = position
+        # A call without events of its own settles too, once the past is told.
         return self._position < self._past_end or self._settle()
 
     def _tell(self, event: Event) -> bool:

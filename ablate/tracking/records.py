@@ -26,6 +26,7 @@ class PublishedRun:
     curves: dict[str, tuple[tuple[int, float], ...]]
     """Per epoch: `train/loss`, `val/<metric>`, ... -> ((epoch, value), ...), epochs ascending."""
     params: dict[str, str]
+    # Everything else that is known of a run: facts and provenance are read from here.
     tags: dict[str, str]
     failure: str
     """First line of what went wrong; empty when nothing did."""
@@ -43,7 +44,10 @@ class PublishedRun:
 
 @dataclass(frozen=True, slots=True)
 class PublishedStudy:
-    """The newest study of a grid in a tracking store: one run a trial (the newest attempt)."""
+    """A study of a grid as a tracking store has it, with the run that speaks for each trial.
+
+    That is the newest complete attempt, or the newest one where none is complete.
+    """
 
     record: StudyRecord
     tracking_uri: str
@@ -66,3 +70,6 @@ class PublishedAttempt:
     """Its start, its epochs, its end."""
     files: tuple[str, ...]
     """What it left in its folder, and the store holds now."""
+    # Not that of the home which takes the attempt over.
+    provenance: Provenance
+    """What made it, as its run's tags say."""

@@ -25,6 +25,7 @@ ARTIFACTS = "artifacts"
 """Folder beside a store's file, where the files of its runs go."""
 # Endings of what SQLite keeps beside a database.
 _BESIDE = ("-wal", "-shm", "-journal")
+# Folder of a home's journals, from which runs and their files can be written again.
 _STUDIES = "studies"
 
 
@@ -82,6 +83,7 @@ def holds_no_run(path: Path) -> bool:
     try:
         with closing(_open(path)) as connection:
             query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'runs'"
+            # No table of runs yet: the making was cut short before it.
             if connection.execute(query).fetchone() is None:
                 return True
             return connection.execute("SELECT 1 FROM runs").fetchone() is None
@@ -102,6 +104,7 @@ def move_aside(path: Path, *, inode: int) -> Path | None:
     """
     with locked(path):
         try:
+            # The store that somebody found broken, or one that was made in its place meanwhile?
             if path.stat().st_ino != inode:
                 return None
         except FileNotFoundError:
@@ -109,6 +112,8 @@ def move_aside(path: Path, *, inode: int) -> Path | None:
         aside = _free_name(path)
         try:
             for ending in _BESIDE:
+                # Its write-ahead log first: left behind, it would be played into the store that
+                # follows.
                 beside = path.with_name(path.name + ending)
                 if beside.exists():
                     beside.replace(aside.with_name(aside.name + ending))
@@ -209,6 +214,7 @@ def _rename(connection: sqlite3.Connection, table: str, column: str, move: _Move
 def _has_moved(path: Path, experiment: str, recorded: str) -> bool:
     beside = artifact_uri(path, experiment)
     tail = f"/{ARTIFACTS}/{beside.rpartition('/')[2]}"
+    # A place that the user chose stays, wherever the store's file goes.
     is_chosen_by_us = recorded.startswith("file:///") and recorded.endswith(tail)
     if recorded == beside or not is_chosen_by_us:
         return False
@@ -225,6 +231,7 @@ def local_path(uri: str) -> Path:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    # No implicit transactions: BEGIN and COMMIT stand where they are meant. 20 s for other writers.
     return sqlite3.connect(path, timeout=20, isolation_level=None)
 
 

@@ -39,6 +39,7 @@ def application(tracking_uri: str, *, artifact_folder: str) -> Any:
     from mlflow import server
     from mlflow.server.handlers import initialize_backend_stores
 
+    # Files go through the server, so that a browser elsewhere sees those that lie here.
     proxied = "mlflow-artifacts:/"
     os.environ[server.BACKEND_STORE_URI_ENV_VAR] = tracking_uri
     os.environ[server.ARTIFACT_ROOT_ENV_VAR] = proxied

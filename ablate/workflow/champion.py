@@ -48,9 +48,12 @@ class Champion:
         # Opened one by one, as batches need them: a folder of photographs would fill the memory.
         probabilities = classifier.predict_images(map(_opened, sequence)).astype(float)
         class_names = np.array(classifier.class_names, dtype=object)
+        image_names = []
+        for position, image in enumerate(sequence):
+            image_names.append(_image_name(image, position))
         frame = pd.DataFrame(
             {
-                "image": [_image_name(image, index) for index, image in enumerate(sequence)],
+                "image": image_names,
                 "top_class": class_names[probabilities.argmax(axis=1)],
                 "top_probability": probabilities.max(axis=1),
             }
@@ -90,18 +93,22 @@ class Champion:
 
 
 def _image_name(image: Any, position: int) -> str:
-    return str(image) if isinstance(image, (str, Path)) else str(position)
+    if isinstance(image, (str, Path)):
+        return str(image)
+    return str(position)
 
 
 def _several(images: Any) -> Sequence[Any]:
     """One image is as good as a list of one."""
     from PIL import Image
 
+    # An array of objects holds images of different sizes: it is a list like any other.
     if isinstance(images, np.ndarray) and images.dtype != object:
         # (N, H, W, 3) is a batch; anything else is one image, right or wrong.
         if images.ndim == 4:
             return list(images)
         return [images]
+    # Text and bytes are iterables too, and each is meant as one image.
     is_one = isinstance(images, (str, bytes, Path, Image.Image))
     if is_one or not isinstance(images, Iterable):
         return [images]
@@ -119,6 +126,8 @@ def _opened(image: Any) -> Image.Image:
         return read_image(Path(image), name=str(image))
     if isinstance(image, Image.Image):
         _check_has_pixels(image.size)
+        # Never converted first: what `upright_rgb` scales and flattens is gone after
+        # `convert("RGB")`.
         # As for a file: turned upright, transparency over white, deep grey levels scaled.
         return upright_rgb(image, name="a PIL image")
     pixels: NDArray[Any] = np.asarray(image)

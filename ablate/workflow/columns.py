@@ -43,6 +43,8 @@ TRIALS = (
     _AXIS,
     Column("val/<metric>", "number", "score on val at the best epoch; missing unless COMPLETE"),
     Column("test/<metric>", "number", "score on test at the best epoch; missing unless COMPLETE"),
+    # "number" where a trial that did not complete has none: a whole number cannot be missing in
+    # pandas.
     Column("n_epochs", "number", "epochs that were trained"),
     Column("n_steps", "number", "optimizer steps that were taken"),
     Column("cost/<quantity>", "number", "parameters, multiply-adds, memory and disk of the model"),
@@ -129,6 +131,7 @@ PLANNED_ARMS = (
 )
 """Of `Plan.arms`: one row per arm."""
 
+# Frame, as it is written in Python -> its columns; the order is that of the docs.
 FRAMES = {
     "plan.arms": PLANNED_ARMS,
     "study.trials": TRIALS,
@@ -143,8 +146,8 @@ def columns_text() -> str:
     """All of them as Markdown, for the docs."""
     parts = []
     for frame, columns in FRAMES.items():
-        rows = [f"| `{column.name}` | {column.type} | {column.meaning} |" for column in columns]
-        parts.append(
-            "\n".join([f"### `{frame}`", "", "| column | type | meaning |", "|---|---|---|", *rows])
-        )
+        lines = [f"### `{frame}`", "", "| column | type | meaning |", "|---|---|---|"]
+        for column in columns:
+            lines.append(f"| `{column.name}` | {column.type} | {column.meaning} |")
+        parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"

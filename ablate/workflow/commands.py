@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+# In the working folder: whoever is elsewhere has no make target to type.
 MAKEFILE = Path("Makefile")
 
 
@@ -72,4 +73,5 @@ def _has_target(name: str) -> bool:
         text = MAKEFILE.read_text(errors="replace")
     except OSError:
         return False
+    # A target begins its line; the same word in a recipe is indented.
     return re.search(rf"^{name}:", text, re.MULTILINE) is not None

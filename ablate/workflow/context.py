@@ -57,6 +57,8 @@ class StudyContext:
         """Every trial of the study, whether it has run or not."""
         return self.resolved.trials
 
+    # The one place where a call's settings become a conductor's: pilot, study and second stage
+    # alike.
     def session(
         self,
         folder: Path,

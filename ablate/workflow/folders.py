@@ -53,16 +53,17 @@ def find_folders(
     Raises StoreError for a home or a database that cannot be used.
     """
     # `or`, not a default: a variable that is set to nothing counts as unset.
+    # Absolute from here on: workers and the journals' records must not depend on a working folder.
     home = (home or Path(os.environ.get("ABLATE_HOME") or ".ablate")).absolute()
     check_utf8(home)
     data_dir = data_dir or Path(os.environ.get("ABLATE_DATA") or home / "data")
     tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home / MLFLOW)
-    storage = optuna_url or os.environ.get("ABLATE_OPTUNA") or None
+    storage = optuna_url or os.environ.get("ABLATE_OPTUNA")
     return Folders(
         home=home,
         data_dir=data_dir.absolute(),
         tracking_uri=with_driver(tracking_uri),
-        optuna_url=None if storage is None else with_driver(storage),
+        optuna_url=with_driver(storage) if storage else None,
     )
 
 
@@ -82,5 +83,6 @@ def check_optuna(folders: Folders) -> None:
     """Make sure that Optuna's storage can be reached and is not MLflow's. Raises StoreError."""
     if folders.optuna_url is None:
         return  # a file in the study's folder
+    # Without a connection: whether the two are one shows in their URLs.
     check_apart(folders.optuna_url, folders.tracking_uri)
     check_database(folders.optuna_url, what="Optuna's storage", setting="ABLATE_OPTUNA")

@@ -19,8 +19,12 @@ def grid_name(name_or_path: str) -> str:
     Every command takes names through here, so that `shoes.v2` is never taken for `shoes`. The file
     itself need not be there any more. Raises SpecError where nothing that could be a name is left.
     """
+    # `flowers/` names a grid where there is such a file, also beside a folder of that name.
     path = _grid_file(name_or_path) or Path(name_or_path)
-    name = path.stem if path.suffix in SUFFIXES else path.name
+    name = path.name
+    # Only a suffix of grid files is cut off: `shoes.v2` has a point, and no suffix.
+    if path.suffix in SUFFIXES:
+        name = path.stem
     if name in ("", ".."):
         raise SpecError(f"GRID must be {_what_grid_is()}, got {_shown(name_or_path)}")
     return name
@@ -50,7 +54,8 @@ def _grid_file(name_or_path: str) -> Path | None:
     # A path goes before a name, and the user's grids before the examples.
     candidates = [Path(typed)]
     for folder in (GRIDS, packaged_grids()):
-        candidates += [folder / f"{typed}{suffix}" for suffix in SUFFIXES]
+        for suffix in SUFFIXES:
+            candidates.append(folder / f"{typed}{suffix}")
     for path in candidates:
         if path.suffix in SUFFIXES and _is_file(path):
             return path
@@ -69,7 +74,9 @@ def known_grids() -> list[str]:
     """Return the names of the grids in `experiments/` and of the packaged examples, in order."""
     names = set()
     for folder in (GRIDS, packaged_grids()):
-        names |= {path.stem for path in folder.glob("*.y*ml") if path.suffix in SUFFIXES}
+        for path in folder.glob("*.y*ml"):
+            if path.suffix in SUFFIXES:
+                names.add(path.stem)
     return sorted(names)
 
 
@@ -80,4 +87,6 @@ def _what_grid_is() -> str:
 
 def _shown(word: str) -> str:
     # A text pasted by mistake is quoted by its beginning.
-    return repr(word) if len(word) <= 200 else f"{word[:60]!r}... ({len(word)} characters)"
+    if len(word) > 200:
+        return f"{word[:60]!r}... ({len(word)} characters)"
+    return repr(word)

@@ -7,6 +7,7 @@ from html import escape
 
 import pandas as pd
 
+# A page that shows thousands of rows is slow in every notebook.
 _MOST_ROWS = 50
 
 
@@ -15,7 +16,8 @@ def page(title: str, question: str, lines: Sequence[str], table: pd.DataFrame) -
     parts = [f"<h4>{escape(title)}</h4>"]
     if question:
         parts.append(f"<p><em>{escape(question)}</em></p>")
-    parts += [f"<p>{escape(line)}</p>" for line in lines]
+    for line in lines:
+        parts.append(f"<p>{escape(line)}</p>")
     rows = table.head(_MOST_ROWS)
     # pandas escapes the cells itself.
     parts.append(rows.to_html(index=False, float_format="{:.3f}".format, border=0))

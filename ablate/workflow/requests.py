@@ -58,6 +58,7 @@ def _from_mapping(values: Mapping[str, Any], *, name: str) -> Grid:
     rest = _plain(values)
     question = _one_line(rest.pop("question", None))
     try:
+        # Unsorted: the order of the axes is that of arms and tables.
         text = yaml.safe_dump(rest, sort_keys=False)
     except yaml.YAMLError as error:
         raise SpecError(
@@ -91,8 +92,9 @@ def _plain(value: Any) -> Any:
     """What Python has more of than YAML: tuples, ranges and arrays as lists, paths as text."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
+    # YAML's safe writer refuses what follows, or writes tags that no grid file may have.
     if isinstance(value, (list, tuple, range)):
-        return [_plain(inner) for inner in value]
+        return list(map(_plain, value))
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "tolist"):  # a number or an array of numpy, without importing it

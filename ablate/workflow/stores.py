@@ -63,6 +63,7 @@ def write_again(folders: Folders) -> list[str]:
             _LOG.warning("%s was not written again: %s", folder.name, error)
             continue
         incomplete = ""
+        # Said, and no reason to stop: the next sync of that study goes on.
         if missing.why:
             incomplete = f" (incomplete: {missing.why})"
         written.append(f"{folder.name}{incomplete}")
@@ -82,6 +83,7 @@ def read_whole_study(
         study = store.read_study(store.grid_name, study_id)
         if not store.lacks_files(study):
             return study
+        # From here on this study, not whatever is newest after its files were written.
         study_id = study.record.study_id
     except LackingFile:
         pass  # so broken that it cannot be read at all: the journal may mend it
@@ -97,6 +99,8 @@ def _store(folders: Folders, grid_name: str) -> MlflowStore:
 
 def _inode(folders: Folders) -> int:
     try:
+        # (Where there is none: no file has the inode 0: the store is then taken for another one,
+        # and left alone.)
         return (folders.home / MLFLOW).stat().st_ino
     except OSError:
         return 0
@@ -120,6 +124,7 @@ def _moved_aside(aside: Path, why: str, written: list[str]) -> str:
 def _began(folder: Path) -> float:
     """When a study's first trial started, in seconds since 1970."""
     try:
+        # The first line alone: journals can be large.
         first, _ = next(StudyFolder(folder).journal.follow(0), (None, 0))
     except StoreError:
         return 0.0
@@ -144,4 +149,5 @@ def _write_files(folders: Folders, grid_name: str, *, study_id: str | None) -> b
 
 def _studies(folders: Folders) -> list[Path]:
     """Folders of the studies of a home that have begun."""
-    return [path.parent for path in (folders.home / "studies").glob(f"*/{JOURNAL}")]
+    journals = (folders.home / "studies").glob(f"*/{JOURNAL}")
+    return [journal.parent for journal in journals]

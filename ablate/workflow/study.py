@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from ablate.errors import SpecError, StoreError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ablate.workflow.run.run_grid import RunOutcome
 
 
+# Columns of `arms` that a notebook shows; costs and single trials stay in the frames.
 _SCORE = re.compile(r"(val|test)/.+/(mean|sd)")
 
 
@@ -108,9 +110,11 @@ class Study:
         frames = []
         for run in complete_runs(self.published, chosen.arm_id):
             frame = _named(self._store.read_predictions(run), self.record)
+            # Put in front one after the other: arm, seed, split, ...
             frame.insert(0, "seed", run.seed)
             frame.insert(0, "arm", chosen.name)
             frames.append(frame)
+        # Also where it has trials: they failed, or have not ended yet.
         if not frames:
             raise StoreError(
                 f"an arm must have a completed trial before it predicts, {chosen.name!r} has none"
@@ -156,6 +160,7 @@ class Study:
 
     def _arm(self, name: str) -> ArmRecord:
         for arm in self.record.arms:
+            # Names of arms are unique, and no id of an arm is the name of another.
             if name in (arm.name, arm.arm_id):
                 return arm
         names = [arm.name for arm in self.record.arms]
@@ -187,6 +192,7 @@ def _named(stored: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
     class_names = record.data.class_names
     frames = []
     for split, rows in stored.groupby("split", sort=False):
+        # The codec of the task knows how it stored labels and scores; plain arrays go in.
         columns = {name: rows[name].to_numpy() for name in rows}
         decoded = CODECS[record.task].decode(columns, n_classes=len(class_names))
         memberships = decoded.targets.membership().tolist()
@@ -194,7 +200,8 @@ def _named(stored: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
         if decoded.groups is not None:
             frame["group"] = decoded.groups
         frame["label"] = [_words(row, class_names) for row in memberships]
-        frame["top_class"] = [class_names[index] for index in decoded.outputs.argmax(axis=1)]
+        top_classes = decoded.outputs.argmax(axis=1)
+        frame["top_class"] = np.array(class_names, dtype=object)[top_classes]
         for index, name in enumerate(class_names):
             frame[f"p/{name}"] = decoded.outputs[:, index].astype(float)
         frames.append(frame)

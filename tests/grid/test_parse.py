@@ -44,6 +44,14 @@ def test_a_grid_file_becomes_a_grid() -> None:
     assert grid.base.epochs == 2
 
 
+def test_no_field_is_suggested_that_a_file_does_not_have() -> None:
+    """The name, the question and the settings of a grid come from elsewhere."""
+    for misspelt in ("nam", "questions", "setings"):
+        message = _message(f"{GOOD}{misspelt}: x\n")
+        assert f"{misspelt}: is not a field here" in message
+        assert not any(f"'{word}'" in message for word in ("name", "question", "settings"))
+
+
 def test_all_mistakes_are_shown_at_once_with_their_lines() -> None:
     text = """\
 task: clasification

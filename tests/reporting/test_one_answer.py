@@ -9,7 +9,7 @@ import pytest
 from support.one_answer import contradictions
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import render_texts
 from ablate.reporting.report_record import report_json
@@ -32,7 +32,7 @@ class _NoPictures(dict[str, bytes]):
 def texts_of(published) -> dict[str, str]:
     """Every file of a report with words in it; figures are there by their alt texts."""
     results = compute_results(published.study, published.predictions)
-    texts = render_texts(results, draw_gallery(results))
+    texts = render_texts(results, choose_pictures(results))
     record = report_record(results, files={})
     return {
         **texts,

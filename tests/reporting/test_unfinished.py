@@ -17,7 +17,7 @@ from ablate.errors import StoreError
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.frames import best_run, run_of_trial
 from ablate.reporting.evidence.two_studies import compare_studies
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.pages.cards.card import card_text
 from ablate.reporting.pages.readme import report_text
 from ablate.reporting.pages.write import render_texts
@@ -133,7 +133,7 @@ def test_whatever_is_missing_there_is_a_report_without_blanks(study, data) -> No
 def test_the_figures_of_a_study_that_is_hardly_there(study, ends) -> None:
     changed, predictions = ended(study, ends, [None] * 4)
     results = compute_results(changed.study, predictions)
-    assert "README.md" in render_texts(results, draw_gallery(results))
+    assert "README.md" in render_texts(results, choose_pictures(results))
 
 
 @pytest.mark.parametrize("value", NOT_SCORES)

@@ -229,8 +229,9 @@ class OrdinalInsight:
 
 def insight(readings: Readings, record: StudyRecord) -> OrdinalInsight:
     errors: dict[str, list[float]] = {}
-    for (arm_id, _), reading in readings.of_kind(OrdinalReading).items():
-        errors.setdefault(arm_id, []).extend(reading.errors)
+    for arm in record.arms:
+        for reading in readings.of_arm(arm.arm_id, record.seeds, OrdinalReading):
+            errors.setdefault(arm.arm_id, []).extend(reading.errors)
     known = [arm.arm_id for arm in record.arms if arm.arm_id in errors]
     return OrdinalInsight({arm_id: float(np.mean(errors[arm_id])) for arm_id in known})
 

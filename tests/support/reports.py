@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.pages.readme import report_text
 
 
@@ -18,7 +18,7 @@ def no_figures(_name: str) -> str:
 def text_of(published: Any) -> str:
     """README.md of a study, as the fixtures of `tests/reporting/conftest.py` make it."""
     results = compute_results(published.study, published.predictions)
-    return report_text(results, draw_gallery(results))
+    return report_text(results, choose_pictures(results))
 
 
 def section(text: str, title: str) -> str:

@@ -46,6 +46,7 @@ def conduct(
     study: tuple[StudyRecord, list[Trial]] | None = None,
     on_event: Callable[[Event], object] | None = None,
     limits: Limits | None = None,
+    commit: str = "c0ffee",
 ) -> tuple[StudySummary, list[Event]]:
     record, trials = study or toy_study()
     heard: list[Event] = []
@@ -56,7 +57,7 @@ def conduct(
             on_event(event)
 
     summary = run_study(
-        StudyPlan(record, tuple(trials), {"commit": "c0ffee"}),
+        StudyPlan(record, tuple(trials), {"commit": commit}),
         Session(
             folder,
             executor or InlineExecutor(RUN),

@@ -181,7 +181,7 @@ def test_its_readings_have_the_draws_of_its_own_metrics(
 ) -> None:
     study, store, _ = published
     readings = read_study(study, store.read_predictions)
-    assert len(readings.of_kind(OrdinalReading)) == 4
+    assert [type(reading) for reading in readings.runs.values()] == 4 * [OrdinalReading]
     assert readings.pooled == ()
     for (arm_id, seed), draws in readings.resampled.items():
         (run,) = [run for run in study.runs if (run.arm_id, run.seed) == (arm_id, seed)]

@@ -39,6 +39,7 @@ class AddedArms:
 
     def sd(self, arm_id: str, metric: str) -> float:
         """Its SD with n - 1; NaN with one seed."""
+        # n - 1, as in the arms' own table beside which it stands
         return self._of(arm_id, metric).std(ddof=1)
 
     def n_seeds(self, arm_id: str, metric: str) -> int:
@@ -74,6 +75,7 @@ def whole_choices(
     more where arms were added.
     """
     record = study.record
+    # nothing was added: no predictions are read a second time
     if record.around is None or not record.around.arms:
         return tuple(found)
     # The design's arms come first, as in the study: effects name arms by their places.
@@ -88,5 +90,6 @@ def added_arms(study: PublishedStudy) -> AddedArms | None:
     added = study.record.added_arms
     if not added:
         return None
+    # apart from the design's arms, whose frame must not change when results add some
     alone = widened_study(study, {arm.arm_id for arm in added})
     return AddedArms(added, trial_frame(alone))

@@ -89,9 +89,15 @@ def gaps_to(
     An arm that one of the effects `answered` compares with it has that effect's answer: one
     comparison has one. The others err together in a share `alpha` of studies.
     """
+    # 1. who can be compared at all
     compared = _pairs_with(study, reference, order)
+    # 2. what a question or main effect has answered: those gaps cost nothing of `alpha`
     answers = pair_answers(answered, primary_metric(study.record))
-    rest = [pair for pair in compared.values() if pair not in answers]
+    # 3. the rest is a family of its own
+    rest = []
+    for pair in compared.values():
+        if pair not in answers:
+            rest.append(pair)
     answers |= _judged_together(study, rest, beside=list(compared.values()), alpha=alpha)
     return tuple(ArmGap(arm_id, answers[pair]) for arm_id, pair in compared.items())
 
@@ -105,6 +111,7 @@ def _pairs_with(study: StudyScores, reference: ArmRecord, order: Sequence[str]) 
     for arm_id in order:
         place = places[arm_id]
         is_in_both = ~np.isnan(scores[[place, base]]).any(axis=0)  # (seeds,)
+        # one shared seed is enough for a difference, if not for an interval
         if place != base and is_in_both.any():
             pairs[arm_id] = (place, base)
     return pairs
@@ -120,12 +127,14 @@ def _judged_together(
     record = study.record
     metric = primary_metric(record)
     scores = study.array(metric)
+    # `beside`, not `pairs`: the noise is that of all gaps, whoever answers them
     span = Span.of([gap(*pair) for pair in beside], scores)
     contrasts = [gap(*pair) for pair in pairs]
     values = estimates(contrasts, scores, study.replicates.get(metric), span=span)
     margin = record.margin_of_score
     is_lower_better = is_better_when_low(metric)
     judged = judge_gaps(values, alpha=alpha, margin=margin, is_lower_better=is_lower_better)
+    # +1 and -1: the weights of a gap have a square of 2
     design = Design(square=2.0, rank=span.rank, alpha=error_of_each(values, alpha=alpha))
     answers = {}
     for pair, answer in zip(pairs, judged, strict=True):
@@ -144,6 +153,7 @@ def pair_answers(effects: Sequence[Effect], metric: str) -> dict[Pair, PairAnswe
         pair = _only_pair(effect)
         if pair and effect.metric == metric:
             answer = PairAnswer(effect.judged, effect.seeds_to_settle, effect)
+            # setdefault, because questions come before main effects and keep their answer
             answers.setdefault(pair, answer)
             answers.setdefault(pair[::-1], _exchanged(answer))
     return answers
@@ -154,14 +164,17 @@ def with_gaps(effects: Effects, gaps: Sequence[ArmGap], study: StudyScores) -> E
 
     That is part of what the report promises where a grid declares questions, and they are not.
     """
+    # whoever calls this has a baseline, see `judge_study`
     base = study.places[study.record.baseline_arm_id]
     answers: dict[Pair, PairAnswer] = {}
     for arm_gap in gaps:
         pair = (study.places[arm_gap.arm_id], base)
         answers[pair] = arm_gap.answer
+        # a main effect names its sides as the grid does, and may have the baseline first
         answers[pair[::-1]] = _exchanged(arm_gap.answer)
     changed = []
     for effect in effects.all:
+        # gaps are of the primary metric: effects of the secondary one keep their own answer
         is_explored = effect.is_exploratory and effect.metric == effects.primary
         answer = answers.get(_only_pair(effect))
         if is_explored and answer is not None:
@@ -173,6 +186,7 @@ def with_gaps(effects: Effects, gaps: Sequence[ArmGap], study: StudyScores) -> E
 def _only_pair(effect: Effect) -> Pair:
     """The two arms that an effect compares; empty where it compares more."""
     cells = effect.comparison.contrast.cells
+    # an interaction of one matched cell has four arms
     if len(cells) == 1 and len(cells[0]) == 2:
         return cells[0]
     return ()
@@ -187,6 +201,7 @@ def _answered(effect: Effect, answer: PairAnswer) -> Effect:
         effect,
         judged=answer.judged,
         seeds_to_settle=answer.seeds_to_settle,
+        # it shows the gap's answer now, which is promised
         is_exploratory=False,
     )
 
@@ -204,6 +219,7 @@ def best_candidates(study: StudyScores) -> frozenset[str]:
         alpha=BEST_ALPHA,
         is_lower_better=is_better_when_low(metric),
     )
+    # `may_be_best` never throws out what it cannot judge: an arm that failed would be a candidate
     has_score = np.asarray(~np.isnan(scores).all(axis=1))
     candidates = set()
     for arm_id, place in study.places.items():

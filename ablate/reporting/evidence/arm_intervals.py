@@ -1,6 +1,6 @@
-"""How sure the score of one arm is: seeds and test images.
+"""How sure the score of one arm is: a 95 % interval over seeds and test images.
 
-A 95 % interval of each arm by itself.
+Each arm by itself: these intervals say nothing of differences, which are paired and far narrower.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def with_intervals(
     trials: pd.DataFrame,
     replicates: Mapping[str, NDArray[np.floating]],
 ) -> pd.DataFrame:
-    """The arm frame with the 95 % interval of each arm's mean, for both judged metrics.
+    """The arm frame with `<metric>/low` and `/high`, for both judged metrics.
 
     The 95 % interval of the arm's mean; NaN where one seed leaves it unknown. The arms lend each
     other their variance.
@@ -35,12 +35,15 @@ def with_intervals(
     arm_ids = [arm.arm_id for arm in record.arms]
     contrasts = [alone(place) for place in range(len(arm_ids))]
     for metric in judged_metrics(record):
+        # no trial completed, so no column was made
         if f"{metric}/mean" not in arms:
             continue
         scores = score_array(record, trials, metric)
         found = estimates(contrasts, scores, replicates.get(metric))
         of_arm = dict(zip(arm_ids, found, strict=True))
+        # the frame is sorted by score, the estimates stand in the order of the record
         halves = np.array([of_arm[arm_id].half_width(ALPHA) for arm_id in arms["arm_id"]])
+        # an interval of a score ends where the score does: a macro F1 is never above 1
         highest = task_of(record.task).metric(metric.removeprefix("test/")).highest
         added[f"{metric}/low"] = (arms[f"{metric}/mean"] - halves).clip(lower=0.0)
         added[f"{metric}/high"] = (arms[f"{metric}/mean"] + halves).clip(upper=highest)

@@ -24,10 +24,10 @@ def difference_names(record: StudyRecord) -> dict[str, str]:
         if arm.arm_id == record.baseline_arm_id:
             names[arm.arm_id] = BASELINE
         elif changes:
-            words = [f"{axis}={level}" for axis, level in changes.items()]
-            names[arm.arm_id] = " ".join(words)
+            names[arm.arm_id] = " ".join(f"{axis}={level}" for axis, level in changes.items())
         else:
             names[arm.arm_id] = arm.name
+    # merged cells may leave two arms with the same difference: both get their whole names then
     counts = Counter(names.values())
     for arm in record.arms:
         if counts[names[arm.arm_id]] > 1 and arm.arm_id != record.baseline_arm_id:
@@ -45,10 +45,12 @@ def level_differences(record: StudyRecord) -> dict[str, dict[str, str]]:
     of_baseline = cells.get(record.baseline_arm_id, [])
     if not of_baseline:
         return {}
+    # one cell of the baseline is the reference for all, so that differences can be compared
     base = of_baseline[0]
     found = {}
-    for arm_id, own in cells.items():
-        changes = [_changes(cell, base) for cell in own]
+    for arm_id, cells_of_arm in cells.items():
+        changes = [_changes(cell, base) for cell in cells_of_arm]
+        # min keeps the first of the nearest, in the order of the grid
         found[arm_id] = min(changes, key=len, default={})
     return found
 
@@ -57,9 +59,18 @@ def _cells(record: StudyRecord, arm: ArmRecord) -> list[dict[str, str]]:
     """The arm's cells, levels as text."""
     cells = []
     for cell in arm.cells:
-        cells.append({axis: level_text(cell[axis]) for axis in record.axes if axis in cell})
+        levels = {}
+        for axis in record.axes:
+            # a search leaves out the axes that its conditions switch off
+            if axis in cell:
+                levels[axis] = level_text(cell[axis])
+        cells.append(levels)
     return cells
 
 
 def _changes(cell: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
-    return {axis: level for axis, level in cell.items() if base.get(axis) != level}
+    changes = {}
+    for axis, level in cell.items():
+        if base.get(axis) != level:
+            changes[axis] = level
+    return changes

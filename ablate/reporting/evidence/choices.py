@@ -19,6 +19,7 @@ from ablate.reporting.evidence.scores import StudyScores
 from ablate.reporting.statistics.verdict import CHOICES_ALPHA, Judged
 from ablate.study.record import ArmRecord, StudyRecord
 
+# of choices.csv, whose readers go by these names
 COLUMNS = (
     "axis",
     "best",
@@ -74,11 +75,15 @@ def choices(
     around = list(neighbours(record, best))
     answers = _against_baseline(record, best, to_baseline)
     # Arms that results added are not among those against the baseline, even where it is the best.
-    others = [one.arm_id for one in around if one.arm_id not in answers]
+    others: dict[str, None] = {}
+    for neighbour in around:
+        # a merged arm may be a neighbour along several axes, and is compared once
+        if neighbour.arm_id not in answers:
+            others[neighbour.arm_id] = None
     gaps = gaps_to(
         study,
         reference=best,
-        order=list(dict.fromkeys(others)),
+        order=list(others),
         alpha=CHOICES_ALPHA,
         answered=[*effects.questions, *effects.mains],
     )
@@ -107,8 +112,10 @@ def _against_baseline(
     """arm_id -> the answer, where the best arm or that other one is the baseline."""
     answers = {}
     for gap in to_baseline:
+        # the baseline is the best: each gap is a choice already, seen from the other side
         if best.arm_id == record.baseline_arm_id:
             answers[gap.arm_id] = _Worth(gap.judged.reversed(), is_shared=True)
+        # one of the best arm's neighbours may be the baseline: that gap is the answer
         elif gap.arm_id == best.arm_id:
             answers[record.baseline_arm_id] = _Worth(gap.judged, is_shared=True)
     return answers
@@ -117,18 +124,21 @@ def _against_baseline(
 def neighbours(record: StudyRecord, arm: ArmRecord) -> Iterator[Neighbour]:
     """The trained arms that differ from `arm` in one axis, in the order of axes and levels."""
     arms = arm_of_cell(record)
-    own = [cell for cell, arm_id in arms.items() if arm_id == arm.arm_id]
+    cells_of_arm = []
+    for cell, arm_id in arms.items():
+        if arm_id == arm.arm_id:
+            cells_of_arm.append(cell)
     axes = list(record.axes)
     for place, axis in enumerate(axes):
         seen = {arm.arm_id}
         for level in map(level_text, record.axes[axis]):
-            for cell in own:
+            for cell in cells_of_arm:
                 other = (*cell[:place], level, *cell[place + 1 :])
-                arm_id = arms.get(other)
+                neighbour = arms.get(other)
                 # a merged arm answers several cells, and may be met from each of them
-                if arm_id is not None and arm_id not in seen:
-                    seen.add(arm_id)
-                    yield Neighbour(axis, chosen=cell[place], level=level, arm_id=arm_id)
+                if neighbour is not None and neighbour not in seen:
+                    seen.add(neighbour)
+                    yield Neighbour(axis, chosen=cell[place], level=level, arm_id=neighbour)
 
 
 def choice_frame(choices: Sequence[Choice]) -> pd.DataFrame:
@@ -137,6 +147,7 @@ def choice_frame(choices: Sequence[Choice]) -> pd.DataFrame:
     for choice in choices:
         neighbour = choice.neighbour
         judged = choice.judged
+        # in the order of COLUMNS, as are the two beside it
         answer = (judged.estimate.value, judged.low, judged.high, judged.p, judged.verdict.value)
         levels = (neighbour.axis, neighbour.chosen, neighbour.level, neighbour.arm_id)
         rows.append((*levels, *answer, judged.estimate.n_seeds, choice.is_shared))

@@ -10,6 +10,7 @@ matter there) make no pair either.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,17 +25,17 @@ from ablate.reporting.statistics.contrast import Contrast
 from ablate.study.record import StudyRecord
 
 Cell = tuple[str, ...]
+"""A level of each axis, as text, in the order of the record's axes."""
 Kind = Literal["question", "main effect", "interaction"]
 _PAIR = (1, -1)
+"""Signs of (level, other level)."""
 _SQUARE = (1, -1, -1, 1)
+"""Signs of (both levels, first alone, second alone, neither): a difference of differences."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Levels of one axis, or of two, against other levels.
-
-    The baseline's where they can be compared.
-    """
+    """Levels of one axis, or of two, against others: the baseline's, where that is possible."""
 
     axes: tuple[str, ...]
     levels: tuple[str, ...]
@@ -97,6 +98,7 @@ def _as_text(levels: Mapping[str, Any]) -> dict[str, str]:
 def same_cells(comparison: Comparison, other: Comparison) -> int:
     """Return 1 where two comparisons of pairs are one, -1 where the sides are exchanged, else 0."""
     cells = sorted(comparison.contrast.cells)
+    # without cells all comparisons would be one
     if not cells or len(comparison.contrast.signs) != len(other.contrast.signs):
         return 0
     if cells == sorted(other.contrast.cells):
@@ -141,14 +143,17 @@ def _interactions_of(
     record: StudyRecord, axes: tuple[str, str], cells: _Cells
 ) -> Iterator[Comparison]:
     """One by one: who asks whether there is any stops at the first of thousands."""
+    # the product begins with the baseline's levels of both axes, then moves on from them
     orders = [_baseline_first(record, axis) for axis in axes]
     for against in itertools.product(*orders):
+        # one reference for all levels of the two axes, so that their interactions can be compared
         references = dict(zip(axes, against, strict=True))
         is_found = False
         for levels in itertools.product(*orders):
-            changes = dict(zip(axes, levels, strict=True))
-            if any(references[axis] == level for axis, level in changes.items()):
+            # both axes must change: a square of which two corners are one is a main effect
+            if any(map(operator.eq, levels, against)):
                 continue
+            changes = dict(zip(axes, levels, strict=True))
             comparison = cells.compare(changes, against=references)
             if comparison.contrast.cells:
                 is_found = True
@@ -165,7 +170,11 @@ def _baseline_first(record: StudyRecord, axis: str) -> list[str]:
 def other_levels(record: StudyRecord, axis: str) -> list[str]:
     """The axis's levels but the baseline's, in the order of the grid."""
     against = baseline_level(record, axis)
-    return [level for level in map(level_text, record.axes[axis]) if level != against]
+    others = []
+    for level in map(level_text, record.axes[axis]):
+        if level != against:
+            others.append(level)
+    return others
 
 
 def arm_of_cell(record: StudyRecord) -> dict[Cell, str]:
@@ -204,13 +213,16 @@ def axis_columns(record: StudyRecord) -> dict[str, NDArray[np.float64]]:
     for axis, levels in record.axes.items():
         if len(levels) < 2:
             continue
+        # as text, as everywhere where levels are compared
         order = {level_text(level): column for column, level in enumerate(levels)}
         counts = np.zeros((len(record.arms), len(order)))
         for place, arm in enumerate(record.arms):
             for cell in arm.cells:
                 if axis in cell:
+                    # a merged arm stands at several levels, with a share of its cells at each
                     counts[place, order[level_text(cell[axis])]] += 1
         n_cells = counts.sum(axis=1, keepdims=True)
+        # max: an arm of a search may have no level of an axis that its conditions switch off
         columns[axis] = counts / np.maximum(n_cells, 1)
     return columns
 
@@ -235,6 +247,7 @@ class _Cells:
         """(place of an axis, level) -> the cells at that level, in the order of `arms`."""
         cells: dict[tuple[int, str], list[Cell]] = defaultdict(list)
         for cell in self.arms:
+            # (place, level) is what enumerate gives
             for at_level in enumerate(cell):
                 cells[at_level].append(cell)
         return dict(cells)
@@ -242,10 +255,14 @@ class _Cells:
     def compare(self, changes: Mapping[str, str], *, against: Mapping[str, str]) -> Comparison:
         """Return the levels of one axis, or of two, against other levels."""
         sides = [(level, against[axis]) for axis, level in changes.items()]
+        # the product counts up from the last axis: both, first alone, second alone, neither, which
+        # is the order of the signs
         corners = []
         for levels in itertools.product(*sides):
             corners.append(dict(zip(changes, levels, strict=True)))
-        signs = _SQUARE if len(changes) == 2 else _PAIR
+        signs: tuple[int, ...] = _PAIR
+        if len(changes) == 2:
+            signs = _SQUARE
         contrast, n_same_arm = self.contrast(corners, signs)
         return Comparison(
             axes=tuple(changes),
@@ -265,25 +282,30 @@ class _Cells:
         matched = []
         n_same_arm = 0
         for arms in self._matched(corners):
+            # an axis that cannot matter there: the difference is 0 by construction, and no evidence
             if len(set(arms)) < len(arms):
                 n_same_arm += 1
+            # an arm without any score makes no pair, whatever seeds are chosen later
             elif all(arm in self.scored for arm in arms):
                 matched.append(tuple(self.places[arm] for arm in arms))
         return Contrast(tuple(matched), signs), n_same_arm
 
     def _matched(self, corners: Sequence[dict[str, str]]) -> Iterator[tuple[str, ...]]:
         """The arms of matched cells, in the order of `corners`."""
-        first = [(self.axes.index(axis), level) for axis, level in corners[0].items()]
+        corner_levels = [(self.axes.index(axis), level) for axis, level in corners[0].items()]
+        at_each_level = [self._cells_at.get(at_level, []) for at_level in corner_levels]
         # the cells at the rarest of the levels, of which there may be few among thousands
-        candidates = min((self._cells_at.get(level, []) for level in first), key=len)
+        candidates = min(at_each_level, key=len)
         for cell in candidates:
-            if any(cell[place] != level for place, level in first):
+            if any(cell[place] != level for place, level in corner_levels):
                 continue
             levels = dict(zip(self.axes, cell, strict=True))
             arms = []
             for corner in corners:
+                # `levels` has the axes in order, and | keeps the places of replaced keys
                 arm_id = self.arms.get(tuple((levels | corner).values()))
                 if arm_id is not None:
                     arms.append(arm_id)
+            # an excluded cell has no arm, so its match is not complete
             if len(arms) == len(corners):
                 yield tuple(arms)

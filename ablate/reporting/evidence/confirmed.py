@@ -25,6 +25,7 @@ from ablate.study.trial import is_better_when_low
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedStudy
 
+# of confirmation.csv: p is not called corrected, because nothing is corrected here
 COLUMNS = (
     "what",
     "arm_id",
@@ -80,10 +81,12 @@ def confirmed(study: PublishedStudy, predictions: Predictions) -> Confirmed | No
 
     Reads the predictions of each complete fresh run once.
     """
+    # as a study of its own, so that the frames and arrays are made by the same functions
     fresh = fresh_study(study)
     choice = study.record.confirmation
     if fresh is None or choice is None:
         return None
+    # its seeds are the fresh ones alone, so everything below is over these
     record = fresh.record
     metric = primary_metric(record)
     trials = trial_frame(fresh)
@@ -110,6 +113,7 @@ def _pairs(choice: Confirmation) -> list[tuple[str, str, str]]:
     pairs = []
     if choice.champion_arm_id != choice.baseline_arm_id:
         pairs.append(("best arm", choice.champion_arm_id, choice.baseline_arm_id))
+    # against the best arm, not the baseline: the question is what its cheapness costs
     if choice.cheapest_arm_id is not None:
         pairs.append(("cheapest arm", choice.cheapest_arm_id, choice.champion_arm_id))
     return pairs

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ablate.reporting.evidence.effects import Effect
 
+# of effects.csv and interactions.csv, whose readers go by these names
 COLUMNS = (
     "kind",
     "name",
@@ -40,6 +41,7 @@ COLUMNS = (
 
 def effect_frame(effects: Sequence[Effect]) -> pd.DataFrame:
     """One row per effect, in units of the metric; what is not known is NaN."""
+    # with columns named, a study without effects has a header too
     return pd.DataFrame([_row(effect) for effect in effects], columns=list(COLUMNS))
 
 
@@ -47,11 +49,11 @@ def _row(effect: Effect) -> dict[str, Any]:
     comparison = effect.comparison
     judged = effect.judged
     estimate = judged.estimate
-    settled_by = effect.seeds_to_settle
     return {
         "kind": comparison.kind,
         "name": comparison.name,
         "is_exploratory": effect.is_exploratory,
+        # as in the name, so that a filter on one axis finds its interactions too
         "axes": " x ".join(comparison.axes),
         "levels": " x ".join(comparison.levels),
         "against": " x ".join(comparison.against),
@@ -66,7 +68,7 @@ def _row(effect: Effect) -> dict[str, Any]:
         "se_images": estimate.se_images,
         "df": _finite(estimate.df),
         "smallest_detectable": _finite(effect.smallest_effect),
-        "seeds_to_settle": math.nan if settled_by is None else float(settled_by),
+        "seeds_to_settle": _number(effect.seeds_to_settle),
         "n_seeds": estimate.n_seeds,
         "n_pairs": effect.n_pairs,
         "n_higher": effect.n_higher,
@@ -76,5 +78,15 @@ def _row(effect: Effect) -> dict[str, Any]:
     }
 
 
+def _number(count: int | None) -> float:
+    # a column with holes is float in pandas, and NaN is written as an empty cell
+    if count is None:
+        return math.nan
+    return float(count)
+
+
 def _finite(value: float) -> float:
-    return value if math.isfinite(value) else math.nan
+    """The value; NaN where it is infinite, which a table would print as a word."""
+    if math.isinf(value):
+        return math.nan
+    return value

@@ -111,11 +111,16 @@ class Effects:
         return self._of_kind("question")
 
     def _of_kind(self, kind: Kind) -> tuple[Effect, ...]:
-        return tuple(effect for effect in self.all if effect.comparison.kind == kind)
+        of_kind = []
+        for effect in self.all:
+            if effect.comparison.kind == kind:
+                of_kind.append(effect)
+        return tuple(of_kind)
 
     def of(self, comparison: Comparison, metric: str) -> Effect:
         """The effect of a comparison in a metric."""
         for effect in self.all:
+            # by identity: two effects are of one comparison only where it is the same object
             if effect.comparison is comparison and effect.metric == metric:
                 return effect
         raise KeyError(comparison.name)
@@ -138,16 +143,23 @@ class Effects:
     def promised(self) -> tuple[Effect, ...]:
         """What the study is about, in the primary metric: the questions, or all where none is
         declared. Their verdicts hold together."""
+        # `all` has no question where none is declared
         tested = self.questions or self.all
-        return tuple(effect for effect in tested if effect.metric == self.primary)
+        promised = []
+        for effect in tested:
+            if effect.metric == self.primary:
+                promised.append(effect)
+        return tuple(promised)
 
 
 def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replicates) -> Effects:
     """Compute every question, main effect and two-way interaction in both judged metrics."""
     primary, secondary = judged_metrics(record)
     scored: set[str] = set()
+    # no column where no trial completed
     if primary in trials:
         scored = set(trials.dropna(subset=[primary])["arm_id"])
+    # the comparisons are those of the primary metric, so that both metrics have the same rows
     compared = _Compared(
         questions(record, scored=scored),
         main_comparisons(record, scored=scored),
@@ -156,18 +168,23 @@ def study_effects(record: StudyRecord, trials: pd.DataFrame, replicates: Replica
     effects: list[Effect] = []
     noises = {}
     seed_sds = {}
-    decided: set[tuple[str, str]] | None = None
+    decided: set[tuple[str, str]] = set()
+    # the primary metric first: what it decides is all that the secondary one may claim
     for metric in (primary, secondary):
         scores = score_array(record, trials, metric)
         # The margin is about the primary metric: a point of another one may matter more or less.
-        margin = record.margin_of_score if metric == primary else None
+        margin = None
+        if metric == primary:
+            margin = record.margin_of_score
         study = _OneMetric(record, metric, scores, replicates.get(metric), margin)
         found = study.effects(compared)
-        if decided is not None:
+        if metric == primary:
+            decided = {_key(effect) for effect in found if effect.judged.excludes_zero}
+        else:
             found = [_only_where(effect, decided) for effect in found]
-        decided = {_key(effect) for effect in found if effect.judged.excludes_zero}
         effects += found
         noises[metric] = noise(scores)
+        # unlike `noise` with the part that all arms of a seed share: how unsure one score is
         seed_sds[metric] = seed_sd(trials, metric)
     return Effects(tuple(effects), primary, secondary, noises, seed_sds)
 
@@ -205,16 +222,19 @@ class _OneMetric:
     def effects(self, compared: _Compared) -> list[Effect]:
         """Questions, main effects, interactions, each family with its share of the error."""
         asked = []
+        # 1. each family is judged by itself, with its own share of the error
         for answer in self._family(compared.questions, QUESTIONS_ALPHA):
             asked.append(replace(answer, is_declared=True))
         mains = self._mains(compared, asked, MAINS_ALPHA)
         pairs = self._family(compared.interactions, INTERACTIONS_ALPHA)
         comparisons = [*compared.questions, *compared.mains, *compared.interactions]
         answers = [*asked, *mains, *pairs]
+        # 2. of whole axes, so all levels of an axis have the same share
         shares = omega_squared(self.scores, axis_columns(self.record))
         effects = []
         for comparison, answer in zip(comparisons, answers, strict=True):
             effect = self._effect(comparison, answer, shares)
+            # 3. where something was asked, only what answers a question is promised
             is_exploratory = bool(asked) and not answer.is_declared
             effects.append(replace(effect, is_exploratory=is_exploratory))
         return effects
@@ -233,11 +253,14 @@ class _OneMetric:
         family = iter(self._family(explored, alpha))
         answers = []
         for answer in declared:
-            answers.append(next(family) if answer is None else answer)
+            if answer is None:
+                answer = next(family)
+            answers.append(answer)
         return answers
 
     def _family(self, comparisons: Sequence[Comparison], alpha: float) -> list[_Answer]:
         contrasts = [comparison.contrast for comparison in comparisons]
+        # made once for estimates and design: both must speak of the same family
         span = Span.of(contrasts, self.scores)
         values = estimates(contrasts, self.scores, self.replicates, span=span)
         is_lower_better = is_better_when_low(self.metric)
@@ -246,6 +269,7 @@ class _OneMetric:
         answers = []
         for contrast, answer in zip(contrasts, judged, strict=True):
             weights = contrast.weights(len(self.scores))
+            # from the weights of the whole contrast, holes or not: it is what a repeat would have
             design = Design(float(weights @ weights), span.rank, alpha / max(n_known, 1))
             answers.append(_Answer(answer, design))
         return answers
@@ -260,9 +284,12 @@ class _OneMetric:
         share = math.nan
         if comparison.kind != "question":
             share = shares.get(comparison.axes, math.nan)
+        # pair by pair, for counts and spread alone: the estimate weighs cells and chooses seeds
         differences = pair_values(comparison, self.scores)
         differences = differences[~np.isnan(differences)]
-        spread = float(differences.std(ddof=1)) if len(differences) > 1 else math.nan
+        spread = math.nan
+        if len(differences) > 1:
+            spread = float(differences.std(ddof=1))
         return Effect(
             comparison=comparison,
             metric=self.metric,
@@ -281,7 +308,9 @@ class _OneMetric:
         """By the noise of the whole study, which is steadier than that of one comparison."""
         if estimate.n_seeds < 2 or math.isnan(self._noise_sd):
             return math.inf
-        images = 0.0 if math.isnan(estimate.se_images) else estimate.se_images
+        images = estimate.se_images
+        if math.isnan(images):
+            images = 0.0
         return smallest_effect(design, estimate.n_seeds, sd=self._noise_sd, se_images=images)
 
     @cached_property
@@ -298,6 +327,7 @@ def _answer_of(
         direction = same_cells(comparison, question)
         if direction == 1:
             return answer
+        # the question has the sides exchanged: the same answer, with the other sign
         if direction == -1:
             return replace(answer, judged=answer.judged.reversed())
     return None
@@ -319,5 +349,6 @@ def pair_values(comparison: Comparison, scores: NDArray[np.float64]) -> NDArray[
     """(matched cells, seeds) the contrast in each cell and seed; NaN where a trial has no score."""
     contrast = comparison.contrast
     cells = np.array(contrast.cells, dtype=np.int64).reshape(-1, len(contrast.signs))
+    # (signs) over (cells, signs, seeds)
     values = np.tensordot(contrast.signs, scores[cells], axes=(0, 1))
     return np.asarray(values, dtype=np.float64)

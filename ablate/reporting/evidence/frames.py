@@ -25,11 +25,13 @@ from ablate.tracking.records import PublishedRun, PublishedStudy
 
 NOT_RUN = "NOT RUN"
 """State of a trial that the grid asks for and no run answers."""
+# the first columns of trials.csv, before axes and metrics
 _DESCRIPTION = ["arm", "arm_id", "trial_id", "seed", "state"]
 _MEASURED_ON_THE_MACHINE = {"cost/peak_memory_mb"}
 """Not times, yet different in each run of the same trial: kept out of trials.csv, which equal
 studies share."""
 
+# what a run logs without a group
 _COUNTS = frozenset({"best_epoch", "n_epochs", "n_steps"})
 _GROUPS: Mapping[str, int] = {"val": 0, "test": 1, "cost": 3, "time": 4}
 """Groups of final metrics -> their place in tables; counts stand at 2."""
@@ -45,6 +47,7 @@ def number_text(value: float) -> str:
     # a float holds whole numbers up to 9e15: beyond, the last digits would be invented
     if float(value).is_integer() and abs(value) < 1e15:
         return str(int(value))
+    # float32 computes with seven digits, of which the last depends on the machine
     return f"{value:.6g}"
 
 
@@ -57,7 +60,10 @@ def judged_runs(study: PublishedStudy) -> list[PublishedRun]:
 
 
 def _judged(run: PublishedRun, select_by: str) -> PublishedRun:
-    metrics = {name: value for name, value in run.metrics.items() if is_score(value)}
+    metrics = {}
+    for name, value in run.metrics.items():
+        if is_score(value):
+            metrics[name] = value
     if run.status == TrialState.COMPLETE and select_by not in metrics:
         got = "its run has none"
         if select_by in run.metrics:
@@ -68,6 +74,7 @@ def _judged(run: PublishedRun, select_by: str) -> PublishedRun:
             status=TrialState.FAILED.value,
             failure=f"NoScore: {select_by} must be a finite number, {got}",
         )
+    # the same object where nothing was dropped: a study has thousands of runs
     if len(metrics) == len(run.metrics):
         return run
     return replace(run, metrics=metrics)
@@ -111,8 +118,10 @@ def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:
     arm_ids = {arm.arm_id for arm in study.record.arms}
     runs: dict[tuple[str, int], PublishedRun] = {}
     for run in judged_runs(study):
+        # runs of an older grid file, see `second_stage_runs.stray_runs`
         if run.arm_id not in arm_ids or run.seed not in study.record.seeds:
             continue
+        # two runs of one trial: averaging or choosing would both be a silent decision
         other = runs.setdefault((run.arm_id, run.seed), run)
         if other is not run:
             raise CheckFailed(
@@ -126,6 +135,7 @@ def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:
 def noise_runs(study: PublishedStudy) -> list[PublishedRun]:
     """Complete runs of the baseline arm in order of their seeds, the noise floor's included."""
     record = study.record
+    # the study's own seeds are as good for the floor as the further ones
     seeds = {*record.seeds, *record.noise_seeds}
     replicates = []
     for run in judged_runs(study):
@@ -143,18 +153,25 @@ def trial_frame(study: PublishedStudy) -> pd.DataFrame:
     score; so is a value that is not finite.
     """
     runs = run_of_trial(study)
-    complete = {trial: run for trial, run in runs.items() if run.status == TrialState.COMPLETE}
+    complete = {}
+    for trial, run_of_it in runs.items():
+        if run_of_it.status == TrialState.COMPLETE:
+            complete[trial] = run_of_it
     columns = _metric_columns(complete.values())
     rows = []
     for arm in study.record.arms:
+        # axes are words in all tables: a level may be a number, a list or null
         levels = arm_levels(study.record, arm)
         for seed in study.record.seeds:
             run = runs.get((arm.arm_id, seed))
-            row = {"arm": arm.name, "arm_id": arm.arm_id, "seed": seed, **_state(run), **levels}
+            row: dict[str, Any] = {"arm": arm.name, "arm_id": arm.arm_id, "seed": seed}
+            row |= _state(run)
+            row |= levels
             scored = complete.get((arm.arm_id, seed))
             if scored is not None:
                 # values that are not finite are gone, see `judged_runs`; a missing one is NaN
-                row |= {name: float(value) for name, value in scored.metrics.items()}
+                for name, value in scored.metrics.items():
+                    row[name] = float(value)
             rows.append(row)
     return pd.DataFrame(rows, columns=[*_DESCRIPTION, *study.record.axes, *columns])
 
@@ -172,8 +189,13 @@ def arm_levels(record: StudyRecord, arm: ArmRecord) -> dict[str, str]:
     """
     levels = {}
     for axis, order in record.axes.items():
-        answered = {level_text(cell[axis]) for cell in arm.cells if axis in cell}
-        levels[axis] = "|".join(filter(answered.__contains__, map(level_text, order)))
+        answered = set()
+        for cell_of_arm in arm.cells:
+            if axis in cell_of_arm:
+                answered.add(level_text(cell_of_arm[axis]))
+        # in the order of the grid, not of the cells, so that equal sets give equal words
+        words = [word for word in map(level_text, order) if word in answered]
+        levels[axis] = "|".join(words)
     return levels
 
 
@@ -187,6 +209,7 @@ def arm_frame(study: PublishedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     metrics = metric_names(trials)
     rows = []
     for arm in study.record.arms:
+        # by id: two arms may bear one name
         of_arm = trials[trials["arm_id"] == arm.arm_id]
         row: dict[str, Any] = {
             "arm": arm.name,
@@ -204,10 +227,12 @@ def arm_frame(study: PublishedStudy, trials: pd.DataFrame) -> pd.DataFrame:
     arms = pd.DataFrame(rows)
     chosen = champion(study.record, trials)
     if chosen is not None:
+        # set before sorting, and by id: the best mean may belong to an arm with too few seeds
         arms["is_champion"] = arms["arm_id"] == chosen.arm_id
     key = f"{study.record.select_by}/mean"
     if key not in arms:
         return arms
+    # where 0 is better than 1, the lowest comes first
     ascending = is_better(study.record.select_by, 0.0, 1.0)
     return arms.sort_values(
         key, ascending=ascending, kind="stable", na_position="last", ignore_index=True
@@ -222,15 +247,16 @@ def champion(record: StudyRecord, trials: pd.DataFrame) -> ArmRecord | None:
     """
     if record.select_by not in trials:
         return None
-    scores = (
-        trials.dropna(subset=[record.select_by])
-        .groupby("arm_id")[record.select_by]
-        .agg(["mean", "size"])
-    )
-    means = scores["mean"][scores["size"] == scores["size"].max()].to_dict()
-    return best_of(
-        record.select_by, record.arms, lambda arm: float(means.get(arm.arm_id, math.nan))
-    )
+    scored = trials.dropna(subset=[record.select_by])
+    by_arm = scored.groupby("arm_id")[record.select_by].agg(["mean", "size"])
+    competing = by_arm[by_arm["size"] == by_arm["size"].max()]
+    means = competing["mean"].to_dict()
+
+    def mean_of(arm: ArmRecord) -> float:
+        # NaN is never the best
+        return float(means.get(arm.arm_id, math.nan))
+
+    return best_of(record.select_by, record.arms, mean_of)
 
 
 def metric_names(trials: pd.DataFrame) -> list[str]:
@@ -249,6 +275,7 @@ def trials_csv(trials: pd.DataFrame) -> str:
     Equal studies differ only in the columns `time/*`.
     """
     columns = [name for name in trials.columns if name not in _MEASURED_ON_THE_MACHINE]
+    # by name, so that a study whose grid lists its arms in another order gives the same file
     return csv_text(trials[columns].sort_values(["arm", "arm_id", "seed"], kind="stable"))
 
 
@@ -261,7 +288,8 @@ def csv_text(frame: pd.DataFrame) -> str:
     # by place, because two classes may bear one name
     for place in range(frame.shape[1]):
         columns.append(_printed_column(frame.iloc[:, place]))
-    lines = [_csv_line([cell(str(name)) for name in frame.columns])]
+    header = [cell(str(name)) for name in frame.columns]
+    lines = [_csv_line(header)]
     lines += map(_csv_line, zip(*columns, strict=True))
     return "\n".join([*lines, ""])
 
@@ -276,6 +304,7 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 def _printed_column(column: pd.Series[Any]) -> list[str]:
     printed: Callable[[Any], str] = _printed
+    # before floats: what a column holds decides how each of its cells is printed
     if pd.api.types.is_bool_dtype(column):
         printed = _true_or_false
     elif pd.api.types.is_float_dtype(column):
@@ -306,6 +335,7 @@ def _metric_columns(runs: Iterable[PublishedRun]) -> list[str]:
             rank = metric_rank(name)
             if rank is not None:
                 ranks[name] = rank
+    # the name breaks ties, e.g. of metrics that no task knows
     return sorted(ranks, key=lambda name: (ranks[name], name))
 
 
@@ -322,4 +352,5 @@ def metric_rank(name: str) -> tuple[int, int] | None:
     order = all_metric_names()
     if metric in order:
         return _GROUPS[group], order.index(metric)
+    # a metric of a later version comes after those that are known
     return _GROUPS[group], len(order)

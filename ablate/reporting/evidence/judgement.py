@@ -46,8 +46,10 @@ def judge_study(
     `order`: arm_ids in the order of the gaps.
     """
     scores = StudyScores(record, trials, replicates)
+    # 1. questions, main effects, interactions: their answers go before all others
     effects = study_effects(record, trials, replicates)
     baseline = record.baseline
+    # 2. gaps to the baseline that no effect has answered
     to_baseline: tuple[ArmGap, ...] = ()
     if baseline is not None:
         to_baseline = gaps_to(
@@ -56,9 +58,11 @@ def judge_study(
             order=order,
             answered=effects.questions or effects.mains,
         )
+        # 3. explored effects take over the gaps, which are promised and they are not
         effects = with_gaps(effects, to_baseline, scores)
     # by val alone; everything that is said of it is of test
     best = champion(record, trials)
+    # 4. neighbours of the champion that none of those has answered
     around: tuple[Choice, ...] = ()
     if best is not None:
         around = choices(scores, best=best, effects=effects, to_baseline=to_baseline)

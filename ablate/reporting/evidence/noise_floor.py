@@ -1,7 +1,4 @@
-"""How far apart two trainings of one and the same arm land.
-
-The yardstick that is printed beside every gap.
-"""
+"""How far apart two trainings of one and the same arm land: the yardstick beside every gap."""
 
 from __future__ import annotations
 
@@ -32,18 +29,19 @@ class NoiseFloor:
 
 
 def noise_floor(study: PublishedStudy, trials: pd.DataFrame) -> NoiseFloor:
-    """Measure it from the baseline's further seeds, where the grid has them.
-
-    Else from the seeds of all arms.
-    """
+    """Measure it on the baseline's own and further seeds where the grid asks; else on all arms."""
     primary = primary_metric(study.record)
-    values = [run.metrics.get(primary, math.nan) for run in noise_runs(study)]
-    scores = [value for value in values if is_score(value)]
+    scores = []
+    for run in noise_runs(study):
+        value = run.metrics.get(primary, math.nan)
+        # complete means a finite score to be chosen by, on val: test promises none
+        if is_score(value):
+            scores.append(value)
+    # one arm with many seeds is the better yardstick: no other arm's collapse is in it
     if study.record.noise_seeds and len(scores) > 1:
         return NoiseFloor(float(np.std(scores, ddof=1)), len(scores), is_of_the_baseline=True)
-    n_trials = int(trials[primary].notna().sum()) if primary in trials else 0
-    return NoiseFloor(
-        math.sqrt(typical_variance(score_array(study.record, trials, primary))),
-        n_trials,
-        is_of_the_baseline=False,
-    )
+    n_trials = 0
+    if primary in trials:
+        n_trials = int(trials[primary].notna().sum())
+    variance = typical_variance(score_array(study.record, trials, primary))
+    return NoiseFloor(math.sqrt(variance), n_trials, is_of_the_baseline=False)

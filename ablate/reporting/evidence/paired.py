@@ -37,6 +37,7 @@ def summarise(differences: Sequence[float]) -> Gap:
     if n == 1:
         return Gap(mean=mean, sd=math.nan, low=math.nan, high=math.nan, n=1)
     sd = float(values.std(ddof=1))
+    # a plain t interval, moderated by nothing: two studies have no family
     half = float(t.ppf((1 + _CONFIDENCE) / 2, n - 1)) * sd / math.sqrt(n)
     return Gap(mean=mean, sd=sd, low=mean - half, high=mean + half, n=n)
 
@@ -53,6 +54,7 @@ def seed_sd(trials: pd.DataFrame, metric: str) -> float:
     if df.sum() < 1:
         return math.nan
     # an arm with one seed has a variance of NaN, and no degree of freedom: the sum skips it
+    # weighted by degrees of freedom, not a mean of SDs, which is biased downwards
     pooled = (groups.var(ddof=1) * df).sum() / df.sum()
     return math.sqrt(pooled)
 

@@ -22,6 +22,7 @@ class Cost:
     """Whether it stands against the score in a Pareto front."""
 
 
+# in the order of the report's columns
 COSTS = (
     Cost("cost/n_trainable", "trained parameters", 0),
     Cost("cost/n_parameters", "parameters", 0),
@@ -38,12 +39,12 @@ COSTS = (
 
 def measured(arms: pd.DataFrame) -> list[Cost]:
     """The costs that any run logged."""
-    return [cost for cost in COSTS if _is_measured(cost, arms)]
-
-
-def _is_measured(cost: Cost, arms: pd.DataFrame) -> bool:
-    column = f"{cost.metric}/mean"
-    return column in arms and bool(arms[column].notna().any())
+    logged = []
+    for cost in COSTS:
+        column = f"{cost.metric}/mean"
+        if column in arms and arms[column].notna().any():
+            logged.append(cost)
+    return logged
 
 
 def pareto_front(arms: pd.DataFrame, cost: Cost, *, metric: str) -> list[str]:
@@ -58,13 +59,16 @@ def pareto_front(arms: pd.DataFrame, cost: Cost, *, metric: str) -> list[str]:
     # both as numbers that are better when low, so that one sweep from the cheapest arm is enough
     if cost.is_better_when_high:
         price = -price
+    # where 1 is better than 0, high is good
     if is_better(metric, 1.0, than=0.0):
         loss = -loss
     order = pd.DataFrame({"arm_id": known["arm_id"], "price": price, "loss": loss})
+    # among equally cheap arms the better one comes first, and alone gets in; stable for whole ties
     order = order.sort_values(["price", "loss"], kind="stable")
     front = []
     lowest = math.inf
     for arm_id, arm_loss in zip(order["arm_id"], order["loss"], strict=True):
+        # less than, so of arms equal in both the first of the table stands for all
         if float(arm_loss) < lowest:
             front.append(str(arm_id))
             lowest = float(arm_loss)
@@ -77,6 +81,7 @@ def fronts(arms: pd.DataFrame, *, metric: str) -> dict[str, list[str]]:
         return {}
     by_title = {}
     for cost in measured(arms):
+        # a cost that is the same for all arms trades nothing
         if cost.is_traded and arms[f"{cost.metric}/mean"].nunique() > 1:
             by_title[cost.title] = pareto_front(arms, cost, metric=metric)
     return by_title

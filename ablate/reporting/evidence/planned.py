@@ -34,7 +34,9 @@ def planned_comparisons(record: StudyRecord) -> tuple[Planned, ...]:
 
     Those without cells to compare are left out.
     """
+    # before training, every arm is taken to complete
     every_arm = {arm.arm_id for arm in record.arms}
+    # as in `effects`: where something is asked, that is what the 3.5 % are for
     asked = _with_cells(questions(record, scored=every_arm))
     if asked:
         return _family(asked, len(record.arms), alpha=QUESTIONS_ALPHA)
@@ -53,6 +55,7 @@ def _family(comparisons: Sequence[Comparison], n_arms: int, *, alpha: float) -> 
     planned = []
     for comparison in comparisons:
         weights = comparison.contrast.weights(n_arms)
+        # `judge` divides by the comparisons that have an interval: here all of them
         design = Design(float(weights @ weights), rank, alpha / len(comparisons))
         planned.append(Planned(comparison, design))
     return tuple(planned)

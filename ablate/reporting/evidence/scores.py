@@ -40,7 +40,9 @@ class StudyScores:
 
 def score_array(record: StudyRecord, trials: pd.DataFrame, metric: str) -> NDArray[np.float64]:
     """(arms, seeds) in the order of the record, NaN where a trial has no score."""
+    # by key: to look each trial up in the frame would take far longer than all that follows
     scores = scores_of(trials, metric)
+    # not a pivot of the frame: that would sort arms and seeds, and drop those without a score
     array = np.full((len(record.arms), len(record.seeds)), np.nan)
     for row, arm in enumerate(record.arms):
         for column, seed in enumerate(record.seeds):

@@ -23,9 +23,13 @@ def fresh_study(study: PublishedStudy) -> PublishedStudy | None:
     record = study.record
     if record.confirmation is None or not record.fresh_seeds:
         return None
-    chosen = record.confirmation.arm_ids
+    # nothing that follows from the grid follows a second time: no questions, no noise floor
+    chosen = []
+    for arm in record.arms:
+        if arm.arm_id in record.confirmation.arm_ids:
+            chosen.append(arm)
     update = {
-        "arms": tuple(arm for arm in record.arms if arm.arm_id in chosen),
+        "arms": tuple(chosen),
         "seeds": record.fresh_seeds,
         "noise_seeds": (),
         "questions": (),
@@ -38,7 +42,9 @@ def fresh_study(study: PublishedStudy) -> PublishedStudy | None:
 def fresh_runs(study: PublishedStudy) -> list[PublishedRun]:
     """The runs that confirm the study's choice, whatever became of them."""
     fresh = fresh_study(study)
-    return [] if fresh is None else list(run_of_trial(fresh).values())
+    if fresh is None:
+        return []
+    return list(run_of_trial(fresh).values())
 
 
 def widened_study(study: PublishedStudy, arm_ids: Container[str]) -> PublishedStudy:
@@ -47,15 +53,20 @@ def widened_study(study: PublishedStudy, arm_ids: Container[str]) -> PublishedSt
     Each has the cells that were added to it, beside those that the design asked for.
     """
     record = study.record
-    extra: dict[str, tuple[Levels, ...]] = {}
+    added_cells: dict[str, tuple[Levels, ...]] = {}
     if record.around is not None:
-        extra = {arm.arm_id: arm.cells for arm in record.around.arms}
+        added_cells = {arm.arm_id: arm.cells for arm in record.around.arms}
     arms = []
     for arm in record.all_arms:
         if arm.arm_id not in arm_ids:
             continue
-        added = [cell for cell in extra.get(arm.arm_id, ()) if cell not in arm.cells]
-        arms.append(arm.model_copy(update={"cells": (*arm.cells, *added)}))
+        cells = list(arm.cells)
+        for cell in added_cells.get(arm.arm_id, ()):
+            # an arm that was added alone has its added cells already
+            if cell not in cells:
+                cells.append(cell)
+        arms.append(arm.model_copy(update={"cells": tuple(cells)}))
+    # the added arms are arms like others now
     update = {"arms": tuple(arms), "around": None}
     return replace(study, record=record.model_copy(update=update))
 
@@ -67,6 +78,7 @@ def added_runs(study: PublishedStudy) -> list[PublishedRun]:
         return []
     runs = run_of_trial(widened_study(study, {arm.arm_id for arm in added}))
     ordered = []
+    # not in the order of `run_of_trial`, which is that of the store
     for arm in added:
         for seed in study.record.seeds:
             if (arm.arm_id, seed) in runs:
@@ -81,6 +93,7 @@ def named_runs(study: PublishedStudy) -> dict[str, PublishedRun]:
     """
     # By id: the baseline's runs are in both, with its seeds of the study and of the noise floor.
     own = (*run_of_trial(study).values(), *noise_runs(study))
+    # complete, or a run that the study does ask for would be called astray
     runs = (*own, *fresh_runs(study), *added_runs(study))
     return {run.run_id: run for run in runs}
 
@@ -88,5 +101,8 @@ def named_runs(study: PublishedStudy) -> dict[str, PublishedRun]:
 def stray_runs(study: PublishedStudy) -> list[PublishedRun]:
     """Runs whose arm or seed the grid file no longer names, in order of their ids."""
     named = named_runs(study)
-    strays = [run for run in study.runs if run.run_id not in named]
+    strays = []
+    for run in study.runs:
+        if run.run_id not in named:
+            strays.append(run)
     return sorted(strays, key=lambda run: run.run_id)

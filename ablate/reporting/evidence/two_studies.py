@@ -1,6 +1,6 @@
 """Two studies beside each other: the arms that both trained, with what changed between them.
 
-For a repeated study, another backbone, other data.
+For a repeated study, another backbone, other data. Nothing of it is part of what a report promises.
 """
 
 from __future__ import annotations
@@ -13,17 +13,14 @@ import pandas as pd
 from ablate.recipe.canonical import canonical
 from ablate.reporting.evidence.frames import champion, trial_frame
 from ablate.reporting.evidence.judged_metrics import judged_metrics
-from ablate.reporting.evidence.paired import Gap, summarise
+from ablate.reporting.evidence.paired import summarise
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.tracking.records import PublishedStudy
 
 
 @dataclass(frozen=True)
 class SharedArm:
-    """An arm of both studies.
-
-    Its recipes differ at most in what all arms of a study have in common.
-    """
+    """An arm of both studies: its recipes differ at most in what all arms of a study share."""
 
     name: str
     first: ArmRecord
@@ -56,27 +53,31 @@ def compare_studies(first: PublishedStudy, second: PublishedStudy) -> StudyCompa
     """Compare two studies on the arms that they share."""
     frames = (trial_frame(first), trial_frame(second))
     shared = shared_arms(first.record, second.record)
+    # equal data: then a seed draws the same images in both
     is_paired = first.record.data.fingerprint == second.record.data.fingerprint
     metrics = judged_metrics(first.record)
-    rows = [_row(arm, frames, metrics, is_paired=is_paired) for arm in shared]
+    rows = []
+    for arm in shared:
+        rows.append(_row(arm, frames, metrics, is_paired=is_paired))
     table = pd.DataFrame(rows)
+    best_of_first = _champion_name(first.record, frames[0])
+    best_of_second = _champion_name(second.record, frames[1])
     return StudyComparison(
         shared=shared,
         metrics=metrics,
         differing=_differing(first.record, second.record),
         is_paired=is_paired,
         table=table,
-        champions=(
-            _champion_name(first.record, frames[0]),
-            _champion_name(second.record, frames[1]),
-        ),
+        champions=(best_of_first, best_of_second),
         rank_agreement=_agreement(table, metrics[0]),
     )
 
 
 def _champion_name(record: StudyRecord, trials: pd.DataFrame) -> str:
     best = champion(record, trials)
-    return "none" if best is None else best.name
+    if best is None:
+        return "none"
+    return best.name
 
 
 def shared_arms(first: StudyRecord, second: StudyRecord) -> tuple[SharedArm, ...]:
@@ -84,12 +85,15 @@ def shared_arms(first: StudyRecord, second: StudyRecord) -> tuple[SharedArm, ...
 
     Fields in which the studies as a whole differ are not compared.
     """
+    # constant within both, whatever their values: another backbone for all arms is what changed
     common = _constant_fields(first).keys() & _constant_fields(second).keys()
 
     def key(arm: ArmRecord) -> str:
+        # canonical: fields that cannot matter for this recipe are no difference
         fields = canonical(arm.recipe)
-        compared = sorted(fields.keys() - common)
-        return repr([(name, fields[name]) for name in compared])
+        for name in common:
+            fields.pop(name, None)
+        return repr(sorted(fields.items()))
 
     others = {key(arm): arm for arm in second.arms}
     shared = []
@@ -106,6 +110,7 @@ def _constant_fields(record: StudyRecord) -> dict[str, str]:
     if not dumps:
         return {}
     constant = {}
+    # all arms have the same fields; str, because a list cannot stand in a set
     for name in dumps[0]:
         values = {str(dump[name]) for dump in dumps}
         if len(values) == 1:
@@ -129,6 +134,7 @@ def _facts(record: StudyRecord) -> dict[str, str]:
     return {
         "task": record.task,
         "data": record.data.title,
+        # 12 digits, as everywhere where people compare two by eye
         "data fingerprint": record.data.fingerprint[:12],
         "image size": record.image_size,
         "seeds": ", ".join(map(str, record.seeds)),
@@ -148,14 +154,18 @@ def _row(
         second = _scores(frames[1], arm.second.arm_id, metric)
         difference = _mean(second) - _mean(first)
         # on other data equal seeds draw other images: nothing pairs them, so there is no interval
-        gap = Gap(difference, math.nan, math.nan, math.nan, 0)
+        low = math.nan
+        high = math.nan
         if is_paired:
+            # subtracted by seed: pandas aligns the two, and seeds of one study alone drop out
             gap = summarise((second - first).dropna().tolist())
+            low = gap.low
+            high = gap.high
         row[f"{metric} first"] = _mean(first)
         row[f"{metric} second"] = _mean(second)
         row[f"{metric} difference"] = difference
-        row[f"{metric} low"] = gap.low
-        row[f"{metric} high"] = gap.high
+        row[f"{metric} low"] = low
+        row[f"{metric} high"] = high
     return row
 
 
@@ -167,13 +177,15 @@ def _scores(frame: pd.DataFrame, arm_id: str, metric: str) -> pd.Series[float]:
 
 
 def _mean(scores: pd.Series[float]) -> float:
-    return float(scores.mean()) if len(scores) else math.nan
+    """NaN where there is none."""
+    return float(scores.mean())
 
 
 def _agreement(table: pd.DataFrame, metric: str) -> float:
     if table.empty:  # it has no columns either
         return math.nan
     known = table.dropna(subset=[f"{metric} first", f"{metric} second"])
+    # two arms agree or not: tau would be 1 or -1 by a coin's toss
     if len(known) < 3:
         return math.nan
     from scipy.stats import kendalltau

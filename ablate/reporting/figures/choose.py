@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -31,8 +32,10 @@ _LEAST_SPREAD = 1.2
 """A cost is drawn where the dearest arm costs so many times what the cheapest does."""
 
 
-def draw_gallery(results: Results) -> dict[str, Picture]:
+def choose_pictures(results: Results) -> dict[str, Picture]:
     """Return name -> picture, in the order of the report; what has no data is left out.
+
+    None is drawn yet.
 
     Arms, one for each axis with something to compare, cost, curves, those of the task, examples.
     """
@@ -58,7 +61,8 @@ def _arms(results: Results) -> Picture | None:
         return None
     arms = _renamed(results)
     best = arms.iloc[0]
-    figure = draw_arms(
+    draw = partial(
+        draw_arms,
         arms,
         results.trials,
         metric=metric,
@@ -71,7 +75,7 @@ def _arms(results: Results) -> Picture | None:
         "best val score first, one point per seed. "
         f"First: {best['arm']}, mean {best[f'{metric}/mean']:.3f}."
     )
-    return Picture("arms", figure, alt)
+    return Picture("arms", draw, alt)
 
 
 def _renamed(results: Results) -> pd.DataFrame:
@@ -87,7 +91,8 @@ def _axis(results: Results, axis: str) -> Picture | None:
     values = compared_values(results.record, results.trials, axis)
     compared = set(values["level"])
     levels = [level_text(level) for level in results.record.axes[axis]]
-    figure = draw_axis(
+    draw = partial(
+        draw_axis,
         values,
         pd.concat([pair_frame(results, effect) for effect in effects]),
         levels=[level for level in levels if level in compared],
@@ -100,7 +105,7 @@ def _axis(results: Results, axis: str) -> Picture | None:
         f"{prose(metric)} by level of {axis}, and paired differences to "
         f"{baseline_level(results.record, axis)} ({differences})."
     )
-    return Picture(axis_figure_name(axis), figure, alt)
+    return Picture(axis_figure_name(axis), draw, alt)
 
 
 def _effect_text(effect: Effect) -> str:
@@ -183,15 +188,15 @@ def _curves(results: Results) -> Picture | None:
     n_others = len(set(curves["arm_id"]) - set(names))
     starts = phase_starts(champion, results.complete_runs(champion.arm_id))
     labels = {metric: prose(metric) for metric in curves["metric"].unique()}
-    figure = draw_curves(
-        curves, names=names, labels=labels, phase_starts=starts, losses=metrics[1:]
+    draw = partial(
+        draw_curves, curves, names=names, labels=labels, phase_starts=starts, losses=metrics[1:]
     )
     alt = (
         "Learning curves, mean over seeds with their range, or a line per seed where seeds trained "
         f"for different numbers of epochs: {'; '.join(names.values())}; "
         f"{n_others} other arms in grey{_phases_text(starts)}."
     )
-    return Picture("learning_curves", figure, alt)
+    return Picture("learning_curves", draw, alt)
 
 
 def _curve_metrics(results: Results) -> list[str]:
@@ -251,9 +256,8 @@ def _costs(results: Results) -> Picture | None:
         f"{prose(metric)} of each arm against {titles}, with the Pareto front as a line. "
         "Numbers are ranks in the table of arms; the names are below."
     )
-    return Picture(
-        "cost", draw_cost(_renamed(results), panels, metric=metric, label=prose(metric)), alt
-    )
+    draw = partial(draw_cost, _renamed(results), panels, metric=metric, label=prose(metric))
+    return Picture("cost", draw, alt)
 
 
 def _differs(arms: pd.DataFrame, cost: Cost) -> bool:

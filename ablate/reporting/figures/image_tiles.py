@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ def image_pictures(results: Results) -> list[Picture]:
     for figure in tile_figures(results):
         rows = list(_drawn_rows(figure, results.thumbnails or {}))
         if rows:
-            pictures.append(Picture(figure.name, draw_tiles(rows), figure.alt))
+            pictures.append(Picture(figure.name, partial(draw_tiles, rows), figure.alt))
     return pictures
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ablate.quoting import one_line
@@ -38,12 +39,18 @@ _PNG_DPI = 110
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with what a reader who cannot see it needs."""
+    """A figure that can be drawn, with what a reader who cannot see it needs."""
 
     name: str
     """File name without ending."""
-    figure: Figure
+    draw: Callable[[], Figure]
     alt: str
+
+    @functools.cached_property
+    def figure(self) -> Figure:
+        """Drawn when it is first asked for: the texts of a report need names and alt texts only,
+        and each process draws its own part."""
+        return self.draw()
 
 
 def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
@@ -84,11 +91,27 @@ def to_png(picture: Picture) -> bytes:
 def _saved(figure: Figure, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(_STYLE):
+        _lay_out(figure)
         figure.savefig(buffer, **options)
-        # The first drawing has found the layout. Even an engine that has nothing left to do makes
-        # matplotlib draw everything twice, and each figure is saved twice, as SVG and PNG.
-        figure.set_layout_engine(None)
     return buffer.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find the layout once, for SVG, in which a figure is saved first.
+
+    An engine, even one that has nothing left to do, makes `savefig` draw everything twice.
+    """
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    canvas = figure.canvas
+    dpi = figure.dpi
+    # What `savefig` lays out with: letters are as wide as they will be in the file.
+    FigureCanvasSVG(figure)
+    engine.execute(figure)
+    figure.set_canvas(canvas)
+    figure.dpi = dpi  # an SVG has set its own
+    figure.set_layout_engine(None)
 
 
 def seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from ablate.reporting.figures.picture import Picture, to_png, to_svg
 
-MANY_RUNS = 100
+MANY_RUNS = 20
 """From so many runs on, drawing takes long enough to pay for processes."""
 _inherited: Sequence[Picture] = ()
 """What a forked process finds in its memory: matplotlib's figures need not be pickled for it."""
@@ -35,8 +35,11 @@ def drawing(
     context = multiprocessing.get_context("fork")
     try:
         with ProcessPoolExecutor(n_processes, mp_context=context) as pool:
-            futures = [pool.submit(_inherited_files, number) for number in range(len(pictures))]
-            yield lambda: _joined(future.result() for future in futures)
+            futures = {}
+            # The last ones, of example images, take longest: none of them must be left alone.
+            for number in reversed(range(len(pictures))):
+                futures[number] = pool.submit(_inherited_files, number)
+            yield lambda: _joined(futures[number].result() for number in range(len(pictures)))
     finally:
         _inherited = ()
 

@@ -22,6 +22,7 @@ INSIGHTS: dict[str, Callable[[Readings, StudyRecord], Insight]] = {
 
 def insight_of(readings: Readings, record: StudyRecord) -> Insight:
     """What the predictions of a study say. Raises CheckFailed for a task without an insight."""
+    # a new task was registered without its insight: said here, not as a KeyError in a report
     if record.task not in INSIGHTS:
         raise CheckFailed(
             f"the task of a study must have an insight, one of {', '.join(INSIGHTS)}, "

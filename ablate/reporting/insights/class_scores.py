@@ -37,7 +37,8 @@ def class_table(
     """
     columns: dict[str, Any] = {"class": list(record.data.class_names)}
     for name in scores:
-        columns[name] = mean_where_defined(np.stack([getattr(one, name) for one in of_seeds]))
+        by_seed = np.stack([getattr(of_seed, name) for of_seed in of_seeds])  # (seeds, C)
+        columns[name] = mean_where_defined(by_seed)
     # All seeds are scored on the same images; `predictions.read` checks it.
     columns["support"] = of_seeds[0].support
     return pd.DataFrame(columns)
@@ -57,15 +58,20 @@ def class_frame(
 ) -> pd.DataFrame:
     """One row per arm and class, for classes.csv."""
     columns = ["arm", "class", *scores, "support"]
-    names = {arm.arm_id: arm.name for arm in record.arms}
-    frames = [digest.classes.assign(arm=names[arm_id]) for arm_id, digest in digests.items()]
+    frames = []
+    for arm in record.arms:
+        if arm.arm_id in digests:
+            frames.append(digests[arm.arm_id].classes.assign(arm=arm.name))
+    # pandas refuses to join nothing
     if not frames:
         return pd.DataFrame(columns=columns)
+    # the columns again, because `assign` puts the arm last
     return pd.concat(frames)[columns]
 
 
 def by_class_section(classes: pd.DataFrame, *, headings: Mapping[str, str], note: str) -> str:
     """The section of a card; `headings`: column -> heading."""
+    # in the order of the classes: a reader looks a class up by its place in the data set
     rows = []
     for row in classes.to_dict("records"):
         scores = [_score(row[name]) for name in headings]
@@ -76,25 +82,32 @@ def by_class_section(classes: pd.DataFrame, *, headings: Mapping[str, str], note
 
 
 def _score(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
+    """Three decimals; `undefined` for a class that is absent from test, or never predicted."""
+    if math.isnan(value):
+        return "undefined"
+    return f"{value:.3f}"
 
 
 def _absent_note(classes: pd.DataFrame) -> str:
     absent = classes.loc[classes["support"] == 0, "class"].tolist()
     if not absent:
         return ""
-    subject = "1 class is" if len(absent) == 1 else f"{len(absent)} classes are"
+    subject = f"{len(absent)} classes are"
+    if len(absent) == 1:
+        subject = "1 class is"
     names = ", ".join(map(code, absent))
     return f" {subject} absent from test and left out of macro means: {names}."
 
 
 def ranked_by_f1(classes: pd.DataFrame) -> pd.DataFrame:
     """The classes that have an F1 on test, the weakest first."""
+    # stable: equal classes stand in the order of the data set
     return classes.dropna(subset=["f1"]).sort_values("f1", kind="stable")
 
 
 def weakest_sentence(classes: pd.DataFrame) -> str:
     """The classes with the lowest F1, for a card's list of limits."""
+    # absent classes are left out: nothing is known of them, neither good nor bad
     weakest = ranked_by_f1(classes).head(_N_WEAKEST)
     names = []
     for name, f1 in zip(weakest["class"], weakest["f1"], strict=True):
@@ -106,10 +119,9 @@ def weakest_class_sentence(classes: pd.DataFrame) -> str:
     """The weakest class, with its recall and its precision."""
     weakest = ranked_by_f1(classes).iloc[0]
     name = code(str(weakest["class"]))
+    precision = f"precision {100 * weakest['precision']:.0f} %"
     if math.isnan(weakest["precision"]):
         precision = "no image is predicted as it"
-    else:
-        precision = f"precision {100 * weakest['precision']:.0f} %"
     recall = f"recall {100 * weakest['recall']:.0f} %"
     return f"Its weakest class is {name}: {recall}, {precision}."
 

@@ -12,4 +12,5 @@ MISTAKES = "examples_mistakes"
 def mistakes_figure(tiles: Sequence[Tile]) -> TileFigure:
     """The most confident mistakes."""
     alt = "The test images that the best arm got wrong most confidently."
+    # one row without a name
     return TileFigure(MISTAKES, alt, [("", tiles)])

@@ -22,6 +22,7 @@ ADDED = "added_trials"
 
 def table_texts(results: Results) -> dict[str, str]:
     """File name without ending -> CSV."""
+    # apart from the frames: it leaves out what differs between runs of an equal study
     texts = {"trials": trials_csv(results.trials)}
     for name, frame in _frames(results).items():
         texts[name] = csv_text(frame)
@@ -34,6 +35,7 @@ def table_texts(results: Results) -> dict[str, str]:
 
 def table_names(results: Results) -> list[str]:
     """The names alone."""
+    # as `table_texts` has them, without writing numbers that nobody reads
     names = ["trials", *_frames(results)]
     if results.confirmed is not None:
         names.append(FRESH)
@@ -45,6 +47,7 @@ def table_names(results: Results) -> list[str]:
 def _frames(results: Results) -> Mapping[str, pd.DataFrame]:
     frames = {
         "arms": results.arms,
+        # questions first: what was asked before what can be computed
         "effects": effect_frame([*results.effects.questions, *results.effects.mains]),
         "interactions": effect_frame(results.effects.interactions),
         "choices": choice_frame(results.choices),

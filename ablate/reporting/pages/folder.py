@@ -25,14 +25,16 @@ _WRITTEN = re.compile(
     r"README\.md|report\.html|report\.json|\w+\.csv|cards/[^/\\]+\.md|figures/[^/\\]+\.(?:svg|png)"
 )
 """The names that a report gives to its files."""
+# the mark too: a mark alone is what an interrupted first report leaves
 _LITTER = frozenset({".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini", MARK})
 """Files that say nothing of what a folder is for."""
 _WAY_OUT = "name another report folder"
 
 
 class Mark(BaseModel):
-    """What an earlier report of ours says of the folder that it is in."""
+    """What a report leaves in its folder: whose it is, and which files are its own."""
 
+    # strict: this file decides what is removed, so what looks odd is no mark
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     grid: str
     files: dict[str, str]
@@ -40,11 +42,12 @@ class Mark(BaseModel):
 
 
 def read_mark(out: Path) -> Mark | None:
-    """The mark in a folder, or one of what a report from before there were marks wrote.
+    """The mark in a folder; for a report of a version without marks, one made from its README.
 
-    None where there is neither. Raises OSError.
+    None where there is no report. Raises OSError.
     """
     path = out / MARK
+    # a link would let another folder's mark speak for this one
     if path.is_symlink() or not path.is_file():
         return _mark_of_the_unmarked(out)
     try:
@@ -52,7 +55,10 @@ def read_mark(out: Path) -> Mark | None:
     except ValidationError:
         return _mark_of_the_unmarked(out)
     # Files of a mark get removed: a mark that was edited, or forged, must not name another's files.
-    files = {name: digest for name, digest in mark.files.items() if _WRITTEN.fullmatch(name)}
+    files = {}
+    for name, digest in mark.files.items():
+        if _WRITTEN.fullmatch(name):
+            files[name] = digest
     return mark.model_copy(update={"files": files})
 
 
@@ -60,6 +66,7 @@ def _mark_of_the_unmarked(out: Path) -> Mark | None:
     report = unmarked_report(out)
     if report is None:
         return None
+    # no digests: old reports kept none, so an edited file cannot be told from a written one
     return Mark(grid=report.grid_name, files=dict.fromkeys(report.files, ""))
 
 
@@ -75,6 +82,7 @@ def check_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Ma
     become a report's. Raises StoreError for a folder that holds files and no report of the grid,
     or that serves another purpose.
     """
+    # first: a cache or a data folder is refused whatever lies in it
     check_purpose(out, others)
     try:
         return _mark_for(out, grid_name=grid_name)
@@ -85,14 +93,15 @@ def check_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Ma
 def claim_folder(out: Path, *, grid_name: str, others: Mapping[str, Path]) -> Mark:
     """As `check_folder`, and leave the mark there.
 
-    What others put into the folder later does then not make it theirs. Raises StoreError for what
-    cannot be written, too.
+    From then on the folder is this report's, whatever else is put into it. Also raises StoreError
+    for a folder that cannot be written.
     """
     mark = check_folder(out, grid_name=grid_name, others=others)
     try:
-        subfolders = [out / name for name in SUBFOLDERS]
-        for folder in (out, *subfolders):
+        for name in (".", *SUBFOLDERS):
+            folder = out / name
             folder.mkdir(parents=True, exist_ok=True)
+            # now, not after an hour of rendering: a full or read-only disk shows here
             _check_writable(folder)
         write_mark(out, mark)
     except OSError as error:
@@ -105,6 +114,7 @@ def _mark_for(out: Path, *, grid_name: str) -> Mark:
     for name in SUBFOLDERS:
         _check_subfolder(out / name)
     mark = read_mark(out)
+    # no report of ours: only an empty folder may become one
     if mark is None:
         stranger = first_file(out)
         if stranger is not None:
@@ -145,6 +155,7 @@ def _check_subfolder(folder: Path) -> None:
 
 def check_purpose(out: Path, others: Mapping[str, Path]) -> None:
     """Raise StoreError where `out` is a folder that serves another purpose, or lies in one."""
+    # resolved, so that neither `..` nor a link leads into one of the others
     place = out.resolve()
     for purpose, folder in others.items():
         if place.is_relative_to(folder.resolve()):
@@ -162,6 +173,7 @@ def first_file(out: Path) -> str | None:
 
 
 def _files(out: Path) -> Iterator[str]:
+    # os.walk, because Path.rglob passes over folders that it may not read
     for folder, subfolders, names in os.walk(out, onerror=_refuse):
         subfolders.sort()  # in place: `walk` goes on in this order
         # A link to a folder is something that somebody keeps; `walk` lists it, and does not follow.
@@ -172,6 +184,7 @@ def _files(out: Path) -> Iterator[str]:
 
 
 def _refuse(error: OSError) -> None:
+    # a folder that is not there, or goes away meanwhile, holds nothing
     if not isinstance(error, FileNotFoundError):
         raise error
 
@@ -185,6 +198,7 @@ def check_in_the_way(out: Path, mark: Mark, names: Collection[str]) -> None:
                 f"a report must write files of its own, {path} is a link; "
                 f"remove the link, or {_WAY_OUT}"
             )
+        # listed in the mark means written by a report: only that may be replaced
         if path.exists() and (name not in mark.files or not path.is_file()):
             raise StoreError(
                 f"a report must not replace what it did not write, {path} is such a file; "
@@ -193,14 +207,16 @@ def check_in_the_way(out: Path, mark: Mark, names: Collection[str]) -> None:
 
 
 def remove_stale(out: Path, mark: Mark, names: Collection[str]) -> None:
-    """Remove what an earlier report wrote and the new one, of files `names`, does not have.
+    """Remove files of an earlier report that the new one, of files `names`, no longer has.
 
-    What somebody has changed since stays. Raises OSError.
+    Files that somebody has edited since stay. Raises OSError.
     """
     for name, digest in mark.files.items():
         path = out / name
+        # a link in the place of our file is somebody's, wherever it leads
         if name in names or path.is_symlink() or not path.is_file():
             continue
+        # unchanged, or of a time without digests: what was edited is never removed
         if digest in ("", digest_of(path.read_bytes())):
             path.unlink()
 
@@ -214,6 +230,7 @@ def set_aside_edited(out: Path, mark: Mark, names: Collection[str]) -> dict[str,
     for name in names:
         path = out / name
         written = mark.files.get(name)
+        # an empty digest says nothing, so nothing is set aside by it
         if written and path.is_file() and digest_of(path.read_bytes()) != written:
             moved[name] = path.rename(_free_name(path))
     return moved
@@ -241,9 +258,11 @@ def write_file(path: Path, content: bytes) -> None:
 
     Raises OSError, and leaves nothing half-way.
     """
+    # in the same folder, so that `replace` is one step on one file system
     half = path.with_name(f".{path.name}.ablate-part")
     half.unlink(missing_ok=True)  # of a process that was killed
     try:
+        # x: a link that somebody put there meanwhile is not followed
         with half.open("xb") as file:
             file.write(content)
         half.replace(path)
@@ -253,6 +272,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def _check_writable(folder: Path) -> None:
+    # by writing, not by asking: permissions, quotas and read-only disks all show in it
     probe = folder / f".ablate-write-test-{os.getpid()}"
     write_file(probe, b"")
     probe.unlink()

@@ -23,6 +23,7 @@ from markdown_it.utils import EnvType, OptionsDict
 from ablate.reporting.pages.page_style import SCRIPT, STYLE
 from ablate.reporting.text.layout import CARDS, COLUMNS, PAIRS
 
+# words alone: a summary is set by the report, and nothing else may open an element
 _SUMMARY = re.compile(r"<details><summary>([\w ?,]+)</summary>")
 _DETAILS_END = "</details>"
 _LAYOUT = {
@@ -58,9 +59,11 @@ def page(markdown: str, images: Mapping[str, bytes]) -> str:
 
 @cache
 def _reader() -> MarkdownIt:
+    # commonmark as GitHub reads it, with the one extension that the report uses
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     # `alt`: the rule may end a paragraph, as the two lines around the list have no empty line each.
     reader.block.ruler.before("paragraph", "layout", _layout, {"alt": ["paragraph"]})
+    # the words of a link stay
     for name in ("link_open", "link_close"):
         reader.add_render_rule(name, _nothing)
     reader.add_render_rule("layout", _as_written)
@@ -77,7 +80,8 @@ def _title(tokens: Sequence[Token]) -> str:
     """The words of the first heading."""
     for opening, content in itertools.pairwise(tokens):
         if opening.type == "heading_open":
-            return "".join(child.content for child in content.children or ())
+            words = [child.content for child in content.children or ()]
+            return "".join(words)
     return "Ablation report"
 
 
@@ -87,8 +91,10 @@ def _layout(state: StateBlock, start: int, _end: int, silent: bool) -> bool:
     element = _LAYOUT.get(line)
     if element is None and (line == _DETAILS_END or _SUMMARY.fullmatch(line)):
         element = line
+    # within a list or a quotation such a line is somebody's text
     if state.level > 0 or element is None:
         return False
+    # silent: markdown-it only asks whether the rule would apply
     if not silent:
         token = state.push("layout", "", 0)
         token.content = element
@@ -114,6 +120,7 @@ def _picture(
 ) -> str:
     token = tokens[place]
     alt = html.escape(self.renderInlineAsText(token.children, options, env))
+    # SVG alone: sharp at every size
     svg = base64.b64encode(env["images"][token.attrs["src"]]).decode()
     return f'<img alt="{alt}" src="data:image/svg+xml;base64,{svg}">'
 

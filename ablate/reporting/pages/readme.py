@@ -37,6 +37,7 @@ def _task_sections(results: Results, _show: ShowFigure) -> str:
     return join_sections(results.insight.report_sections(results)).rstrip()
 
 
+# every section takes the same two arguments, so that moving one is moving a word
 FIRST: tuple[Section, ...] = (title, first_screen)
 """What is not folded."""
 FOLDED: tuple[tuple[str, tuple[Section, ...]], ...] = (

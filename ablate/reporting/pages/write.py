@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.figures.example_images import Pictures, with_pictures
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.render import drawing, spare_processes
@@ -61,7 +62,10 @@ class ReportPaths:
     @property
     def champion_card(self) -> Path | None:
         """`cards/champion.md`; None where no trial completed."""
-        return next((path for path in self.cards if path.name == "champion.md"), None)
+        for path in self.cards:
+            if path.name == "champion.md":
+                return path
+        return None
 
 
 def write_report(
@@ -74,23 +78,30 @@ def write_report(
     report's folder or cannot be written, CheckFailed where runs contradict each other, WeightsError
     where runs of one name of weights started from different tensors.
     """
+    # before anything is written, as all that can be refused
     check_one_origin(study)
     mark = claim_folder(out, grid_name=study.record.grid_name, others={})
     files = render_report(with_pictures(compute_results(study, predictions), pictures))
+    # after rendering, because only now the names of all files are known
     check_in_the_way(out, mark, files)
-    written = _write_all(out, mark, files)
+    _write_all(out, mark, files)
     return ReportPaths(
-        readme=written["README.md"],
-        record=written[NAME],
-        tables=tuple(written[name] for name in files if name.endswith(".csv")),
-        page=written["report.html"],
-        cards=tuple(written[name] for name in files if name.startswith("cards/")),
-        figures=tuple(written[name] for name in files if name.startswith("figures/")),
+        readme=out / "README.md",
+        record=out / NAME,
+        tables=_paths(out, files, r"\w+\.csv"),
+        page=out / "report.html",
+        cards=_paths(out, files, r"cards/.*"),
+        figures=_paths(out, files, r"figures/.*"),
         mark=out / MARK,
     )
 
 
-def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> dict[str, Path]:
+def _paths(out: Path, names: Iterable[str], pattern: str) -> tuple[Path, ...]:
+    """The files whose whole name below `out` fits, in the order of `names`."""
+    return tuple(out / name for name in names if re.fullmatch(pattern, name))
+
+
+def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> None:
     """Replace an earlier report of `mark` by `files`."""
     path = out / MARK
     try:
@@ -98,32 +109,31 @@ def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> dict[str, P
         planned = {**mark.files, **dict.fromkeys(files, "")}
         write_mark(out, mark.model_copy(update={"files": planned}))
         for name, moved in set_aside_edited(out, mark, files).items():
-            _LOG.warning(
-                "%s was changed by hand since a report wrote it; it is kept as %s",
-                out / name,
-                moved.name,
-            )
+            edited = "%s was changed by hand since a report wrote it; it is kept as %s"
+            _LOG.warning(edited, out / name, moved.name)
         for name, content in files.items():
             path = out / name
             write_file(path, content)
+        # last: until all is written, an old file is better than none
         remove_stale(out, mark, files)
         path = out / MARK
         digests = {name: digest_of(content) for name, content in sorted(files.items())}
         write_mark(out, Mark(grid=mark.grid, files=digests))
     except OSError as error:
         raise cannot_be_written(error, path) from error
-    return {name: out / name for name in files}
 
 
 def render_report(results: Results) -> dict[str, bytes]:
     """Return path below the report folder -> content, for every file of the report."""
-    pictures = draw_gallery(results)
+    # figures are rendered by other processes, while texts are made here
+    pictures = choose_pictures(results)
     with drawing(pictures, n_processes=spare_processes(len(results.trials))) as drawn_figures:
         texts = render_texts(results, pictures)
         drawn = drawn_figures()
-    inlined = {name: content for name, content in drawn.items() if name.endswith(".svg")}
-    texts["report.html"] = page(texts["README.md"], inlined)
+    # the page picks out the pictures that the README shows
+    texts["report.html"] = page(texts["README.md"], drawn)
     files = {name: text.encode() for name, text in texts.items()} | drawn
+    # of everything but the record itself, which holds them
     digests = {name: digest_of(content) for name, content in files.items()}
     files[NAME] = report_json(report_record(results, files=digests)).encode()
     return files
@@ -134,8 +144,10 @@ def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str,
     texts = {"README.md": report_text(results, pictures)}
     for name, csv in table_texts(results).items():
         texts[f"{name}.csv"] = csv
+    # also those without a complete trial: their cards say so
     for arm in results.record.arms:
         texts[f"cards/{results.slugs[arm.arm_id]}.md"] = card_text(results, arm)
+    # under a name that does not change when another arm becomes the best
     if results.champion is not None:
         texts["cards/champion.md"] = texts[f"cards/{results.slugs[results.champion.arm_id]}.md"]
     return texts

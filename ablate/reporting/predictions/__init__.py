@@ -8,6 +8,7 @@ from ablate.study.tasks.classification import CLASSIFICATION
 from ablate.study.tasks.multilabel import MULTILABEL
 
 READERS: dict[str, Reader] = {
+    # only where a run names one class per image is there a vote to count
     CLASSIFICATION.name: Reader(classification.read, is_pooled=True),
     MULTILABEL.name: Reader(multilabel.read),
 }

@@ -16,6 +16,7 @@ Draws = Mapping[str, NDArray[np.float64]]
 """Key of a metric on test -> (draws,) scores on resampled test images."""
 
 
+# a protocol: a task adds what its tables need, and inherits nothing
 class Reading(Protocol):
     """One run's predictions, digested; a task adds what its tables and figures need."""
 
@@ -32,6 +33,7 @@ class HeldOut:
     test: SplitPredictions
     val: SplitPredictions | None
     """None where they were not stored."""
+    # float32: the largest array of a report, and a weight is a small multiple of n / (n - 1)
     weights: NDArray[np.float32]
     """(draws, N) that resample the test images, the same for every run of the study."""
     group_of: NDArray[np.int64] | None = None
@@ -49,4 +51,5 @@ class Reader:
 
 def of_test(scores: Mapping[str, NDArray[np.float64]]) -> Draws:
     """Scores by their keys in the report: `<name>` -> `test/<name>`."""
+    # intervals look replicates up by the keys of the trial frame
     return {f"test/{name}": draws for name, draws in scores.items()}

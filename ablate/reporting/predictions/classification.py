@@ -68,7 +68,9 @@ def read(held_out: HeldOut, record: StudyRecord) -> RunReading:
     probabilities, labels = arrays_of(held_out.test)
     predicted = probabilities.argmax(axis=1)
     ranking = rank(probabilities, labels)
-    temperature = ece_softened = math.nan
+    temperature = math.nan
+    ece_softened = math.nan
+    # on val, never on test: a temperature of test's own would make any network look calibrated
     if held_out.val is not None:
         temperature = fit_temperature(*arrays_of(held_out.val))
         softened = with_temperature(probabilities, temperature)
@@ -105,13 +107,16 @@ def _resampled(
 
 def arrays_of(predictions: SplitPredictions) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Probabilities (N, C) and labels (N,)."""
+    # float64 before anything is summed: files keep float32
     return predictions.outputs.astype(np.float64), predictions.targets.array
 
 
 def _mistakes(test: SplitPredictions, predicted: NDArray[np.int64]) -> pd.DataFrame:
     probabilities, labels = arrays_of(test)
     (wrong,) = np.nonzero(predicted != labels)
+    # object: numpy's own strings would pad every id to the longest
     image_ids = np.array(test.image_ids, dtype=object)
+    # a row per mistake, not per image: digests of all runs are kept at once
     return pd.DataFrame(
         {
             "image_id": image_ids[wrong],
@@ -124,12 +129,14 @@ def _mistakes(test: SplitPredictions, predicted: NDArray[np.int64]) -> pd.DataFr
 
 def _threshold(held_out: HeldOut, *, target: float) -> Threshold | None:
     """The operating point for the second class, where there are two and val was stored."""
+    # of two classes the second is the positive one
     if held_out.val is None or held_out.test.targets.n_classes != 2:
         return None
     val_probabilities, val_labels = arrays_of(held_out.val)
     probabilities, labels = arrays_of(held_out.test)
     scores = probabilities[:, 1]
     is_positive = labels == 1
+    # chosen on val, judged on test: what a user of the network would get
     chosen = threshold_for_precision(val_probabilities[:, 1], val_labels == 1, target=target)
     point = None
     if chosen is not None:

@@ -42,6 +42,7 @@ def read(held_out: HeldOut, record: StudyRecord) -> LabelReading:  # noqa: ARG00
     ranking = rank_classes(probabilities, labels)
     is_called = probabilities >= THRESHOLD
     is_positive = labels == 1
+    # missed and wrongly called alike: an image has a row for each class that is wrong on it
     images, classes = np.nonzero(is_called != is_positive)
     together = _pairs(is_called)
     errors = pd.DataFrame(
@@ -56,6 +57,7 @@ def read(held_out: HeldOut, record: StudyRecord) -> LabelReading:  # noqa: ARG00
         classes=per_label(probabilities, labels, ranking=ranking),
         errors=errors,
         together=together,
+        # rightly together where both calls are labels; the rest has at least one wrong call
         wrong_together=together - _pairs(is_called & is_positive),
         n_exact=int((is_called == is_positive).all(axis=1).sum()),
         n_called=int(is_called.sum()),
@@ -81,5 +83,6 @@ def _resampled(
 
 def _pairs(has_class: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(N, C) -> (C, C) images that have both classes."""
+    # int64: a product of booleans is a boolean, not a count
     counts = has_class.astype(np.int64)
     return counts.T @ counts

@@ -28,9 +28,12 @@ from ablate.tracking.records import PublishedRun, PublishedStudy
 Predictions = Callable[[PublishedRun], pd.DataFrame]
 """Reads a run's predictions: columns split, image_id and those of the task's codec."""
 Kind = TypeVar("Kind")
+# val first, as reports list splits; both were never trained on
 HELD_OUT = ("val", "test")
 _N_DRAWS = 400
+"""Resamples of the test images: an SD over so many is known to 3.5 %."""
 _MOST_WEIGHTS = 40_000_000
+"""Draws times images: 160 MB in float32, which all runs of a study share."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,14 @@ class Readings:
     pooled: tuple[Pooled, ...]
     """Splits that were stored, val first; none where runs do not vote for one class per image."""
 
-    def of_kind(self, kind: type[Kind]) -> dict[tuple[str, int], Kind]:
-        """The runs whose task reads them as `kind`."""
-        return {key: reading for key, reading in self.runs.items() if isinstance(reading, kind)}
+    def of_arm(self, arm_id: str, seeds: Sequence[int], kind: type[Kind]) -> list[Kind]:
+        """What was read of an arm's runs, in the order of `seeds`; all are of the task's `kind`."""
+        of_arm: list[Kind] = []
+        for seed in seeds:
+            reading = self.runs.get((arm_id, seed))
+            if isinstance(reading, kind):
+                of_arm.append(reading)
+        return of_arm
 
     @property
     def resampled(self) -> Mapping[tuple[str, int], Draws]:
@@ -73,6 +81,8 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
     """
     record = study.record
     reader = READERS[record.task]
+    # runs are read one after another and only their digests kept: all predictions of a study at
+    # once would not fit into memory
     images = _SameImages()
     sums: dict[str, _VoteSum] = {}
     weights: NDArray[np.float32] | None = None
@@ -80,6 +90,7 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
     for key, run, frame in _frames(study, predictions):
         splits = _held_out(frame, run, record)
         for name, of_split in splits.items():
+            # pairs by seed and pooled votes both take for granted that rows are the same images
             images.check(of_split, run, split=name)
             if reader.is_pooled:
                 sums.setdefault(name, _VoteSum.of(of_split)).add(of_split)
@@ -89,8 +100,11 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
             weights = _weights(splits["test"].targets, group_of)
         held_out = HeldOut(splits["test"], splits.get("val"), weights, group_of)
         readings[key] = reader.read(held_out, record)
-    pooled = tuple(sums[name].pooled(name) for name in HELD_OUT if name in sums)
-    return Readings(readings, pooled)
+    pooled = []
+    for name in HELD_OUT:
+        if name in sums:
+            pooled.append(sums[name].pooled(name))
+    return Readings(readings, tuple(pooled))
 
 
 def _frames(
@@ -108,6 +122,7 @@ def _frames(
             continue
         try:
             frame = predictions(run)
+        # a pruned artifact takes the run's intervals, not its scores: those were logged as metrics
         except (StoreError, FileNotFoundError):
             continue
         yield key, run, frame
@@ -119,7 +134,10 @@ def _held_out(
     """The held-out splits that a run stored. Raises CheckFailed where test is not among them."""
     splits = {}
     for name in HELD_OUT:
-        rows = split_of(frame, name, run) if name == "test" else frame[frame["split"] == name]
+        rows = frame[frame["split"] == name]
+        # a run without val can be judged, one without test says nothing
+        if name == "test":
+            rows = split_of(frame, name, run)
         if not rows.empty:
             splits[name] = decoded(rows, record)
     return splits
@@ -159,6 +177,7 @@ class _SameImages:
     def check(self, predictions: SplitPredictions, run: PublishedRun, *, split: str) -> None:
         """Raises CheckFailed where a run's images, or their labels, are others than before."""
         digest = _digest(predictions)
+        # the first run sets what is right: nothing else says which images a study has
         known, run_id = self.first.setdefault(split, (digest, run.run_id))
         if digest != known:
             raise CheckFailed(
@@ -180,6 +199,7 @@ class _VoteSum:
     @classmethod
     def of(cls, predictions: SplitPredictions) -> _VoteSum:
         """No run was added yet."""
+        # sums, not a list of arrays: hundreds of runs cost what one costs
         shape = predictions.outputs.shape
         votes = np.zeros(shape, dtype=np.int64)
         return cls(predictions.image_ids, predictions.targets, np.zeros(shape), votes)
@@ -199,6 +219,7 @@ class _VoteSum:
 
 def _digest(predictions: SplitPredictions) -> str:
     """Of the images, their labels and groups, whatever was predicted for them."""
+    # order counts as well: rows are compared by place
     image_ids = "\n".join(predictions.image_ids).encode()
     groups = "\n".join(predictions.groups or ()).encode()
     content = image_ids + predictions.targets.array.tobytes() + groups
@@ -216,6 +237,7 @@ def _group_of(predictions: SplitPredictions) -> NDArray[np.int64] | None:
 
 def _weights(targets: Targets, group_of: NDArray[np.int64] | None) -> NDArray[np.float32]:
     """Resamples of the test images, or of their groups; fewer where there are very many images."""
+    # 100 draws at least: fewer would leave intervals to chance
     n_draws = int(np.clip(_MOST_WEIGHTS // len(targets), 100, _N_DRAWS))
     if group_of is not None:
         return group_weights(group_of, n_draws=n_draws, seed=0)

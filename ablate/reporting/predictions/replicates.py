@@ -17,6 +17,7 @@ def replicate_arrays(readings: Readings, record: StudyRecord) -> dict[str, NDArr
         return {}
     arrays = {}
     for metric in judged_metrics(record):
+        # all runs have the same draws, see `read_study`
         n_draws = len(next(iter(runs.values()))[metric])
         # NaN where nothing was read, so that arms and seeds keep their places: pairs go by place.
         array = np.full((len(record.arms), len(record.seeds), n_draws), np.nan)

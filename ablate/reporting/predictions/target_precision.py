@@ -1,6 +1,6 @@
-"""Binary tasks with a target precision: the threshold chosen for it on val, seed by seed.
+"""Binary tasks with a target precision: the threshold chosen on val, and what it does on test.
 
-And what that threshold does on test.
+Seed by seed, because each run has a threshold of its own.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ VALUES = ("threshold", "precision", "recall")
 def with_target(arms: pd.DataFrame, insights: Mapping[str, ClassDigest]) -> pd.DataFrame:
     """The arm frame with the columns of `at_target`; NaN where no seed has a value."""
     rows = [_row(insights.get(arm_id)) for arm_id in arms["arm_id"]]
+    # on the frame's own index: the arms are sorted by score
     return pd.concat([arms, pd.DataFrame(rows, index=arms.index)], axis=1)
 
 
 def _row(insight: ClassDigest | None) -> dict[str, float]:
+    # no insight: none of the arm's predictions could be read
     thresholds = () if insight is None else insight.thresholds
     points = []
     for threshold in thresholds:
@@ -34,6 +36,7 @@ def _row(insight: ClassDigest | None) -> dict[str, float]:
             points.append(threshold.point)
     row: dict[str, float] = {SEEDS: len(thresholds), REACHED: len(points)}
     for name in VALUES:
+        # pandas, because its mean of nothing is NaN without a warning
         values = pd.Series([getattr(point, name) for point in points], dtype=float)
         row[f"at_target/{name}/mean"] = values.mean()
         row[f"at_target/{name}/sd"] = values.std(ddof=1)

@@ -25,6 +25,7 @@ class Contrast:
     def weights(self, n_arms: int, kept: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
         """Return (n_arms,) weights of the arms in the mean over the cells, or over those `kept`."""
         weights = np.zeros(n_arms)
+        # reshaped, because a contrast without a cell would be (0,) instead of (0, corners)
         cells = np.asarray(self.cells, dtype=np.int64).reshape(-1, len(self.signs))
         if kept is not None:
             cells = cells[kept]
@@ -60,6 +61,7 @@ class CompletePart:
 
     def by_seed(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (seeds,) the value of the contrast in each seed. `scores` is (arms, seeds)."""
+        # arms of weight 0 may have holes in these seeds, and 0 * NaN is NaN
         support = self.weights != 0
         return np.asarray(self.weights[support] @ scores[np.ix_(support, self.seeds)])
 
@@ -73,6 +75,7 @@ def complete_part(contrast: Contrast, scores: NDArray[np.float64]) -> CompletePa
     """
     n_arms = len(scores)
     cells = np.asarray(contrast.cells, dtype=np.int64).reshape(-1, len(contrast.signs))
+    # a cell is complete in a seed where all its corners are
     is_complete = np.asarray(~np.isnan(scores)[cells].any(axis=1))  # (cells, seeds)
     chosen = _largest_full_block(is_complete)
     if chosen is None:
@@ -95,6 +98,7 @@ def complete_arms(
     None where no two seeds share a complete arm.
     """
     chosen = _largest_full_block(~np.isnan(scores))
+    # one seed has no variance, so it says nothing of the noise
     if chosen is None or len(chosen[1]) < 2:
         return None
     return chosen
@@ -110,6 +114,8 @@ def _largest_full_block(
     if is_complete.size and is_complete.all():
         # nothing failed, as nearly always: the search below would find the same
         return np.ones(len(is_complete), np.bool_), np.arange(is_complete.shape[1])
+    # the best block is not always found this way, but all subsets of 20 seeds would be a million;
+    # stable, so that equally complete seeds stand in the order of the grid
     by_completeness = np.argsort(-is_complete.sum(axis=0), kind="stable")
     best: tuple[NDArray[np.bool_], NDArray[np.int64]] | None = None
     most = 0
@@ -118,6 +124,7 @@ def _largest_full_block(
         rows = np.asarray(is_complete[:, seeds].all(axis=1))
         # one seed has no degree of freedom, and is the last resort
         information = int(rows.sum()) * max(2 * (n_seeds - 1), 1)
+        # more than, not as much as: the search comes from many seeds to few, and many win a tie
         if information > most:
             most = information
             best = (rows, seeds)

@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from ablate.reporting.statistics.contrast import Contrast
 from ablate.reporting.statistics.image_variance import image_variance
+from ablate.reporting.statistics.pooled_variance import df_of_sum
 from ablate.reporting.statistics.seed_variance import SeedEstimate, Span, seed_estimates
 
 
@@ -37,6 +38,7 @@ class Estimate:
     def se(self) -> float:
         """Standard error of both; NaN with one seed."""
         images = 0.0 if math.isnan(self.se_images) else self.se_images
+        # NaN with one seed, whose error is unknown, however well the images' part is known
         return math.hypot(self.se_seeds, images)
 
     @property
@@ -54,10 +56,15 @@ class Estimate:
 
     def half_width(self, alpha: float) -> float:
         """Half of the two-sided interval with error `alpha`; NaN where the error is unknown."""
+        # an interval of width 0 would claim certainty where the method has nothing to measure it by
         if math.isnan(self.se) or self.se == 0:
             return math.nan
-        lower = ndtri(alpha / 2) if math.isinf(self.df) else stdtrit(self.df, alpha / 2)
-        return -float(lower) * self.se
+        # scipy.special, not scipy.stats, whose checks take longer than the quantile
+        if math.isinf(self.df):
+            lower = float(ndtri(alpha / 2))
+        else:
+            lower = float(stdtrit(self.df, alpha / 2))
+        return -lower * self.se
 
 
 def estimates(
@@ -73,36 +80,39 @@ def estimates(
     same scores on resampled test images. The contrasts lend each other their variance
     (`seed_variance`), so which of them stand together matters.
     """
-    by_seeds = seed_estimates(contrasts, scores, span)
-    return tuple(_with_images(estimate, replicates) for estimate in by_seeds)
+    whole = []
+    # seeds first: the images' part is computed on the cells and seeds that were chosen there
+    for by_seeds in seed_estimates(contrasts, scores, span):
+        whole.append(_with_images(by_seeds, replicates))
+    return tuple(whole)
 
 
-def _with_images(found: SeedEstimate, replicates: NDArray[np.floating] | None) -> Estimate:
-    images = image_variance(found.part, replicates)
-    seeds = found.variance
+def _with_images(by_seeds: SeedEstimate, replicates: NDArray[np.floating] | None) -> Estimate:
+    images = image_variance(by_seeds.part, replicates)
+    seeds = by_seeds.variance
+    # a floor, not a sum: what single runs do to single images is part of what seeds differ by
     if not math.isnan(images.own) and not math.isnan(seeds):
         seeds = max(seeds, images.own)
     return Estimate(
-        value=found.value,
+        value=by_seeds.value,
         se_seeds=math.sqrt(seeds),
         se_images=math.sqrt(images.shared),
-        df=_df_of_both(seeds, found.df, 0.0 if math.isnan(images.shared) else images.shared),
-        df_seeds=found.df,
-        n_seeds=found.n_seeds,
-        n_cells_left_out=found.part.n_cells_left_out,
+        df=_df_of_both(seeds, by_seeds.df, images.shared),
+        df_seeds=by_seeds.df,
+        n_seeds=by_seeds.n_seeds,
+        n_cells_left_out=by_seeds.part.n_cells_left_out,
     )
 
 
 def _df_of_both(seeds: float, df_seeds: float, images: float) -> float:
-    """Degrees of freedom of the sum, the images' part being known.
-
-    Satterthwaite's (1946) would have the square of the ratio. That is for intervals of 95 %: where
-    the seeds agree by luck, both variance and degrees of freedom are misjudged, and far out in the
-    tails, where simultaneous intervals end, they would miss up to three times as often as promised
-    with three seeds. docs/statistics.md has the table.
-    """
+    """Degrees of freedom of the whole error; see `df_of_sum`."""
+    # one seed: an error that nobody knows
     if math.isnan(seeds):
         return 0.0
+    # fitted at once, classifiers do not differ by seed: what is left is the images' part, known
     if seeds == 0:
         return math.inf
-    return (seeds + images) / seeds * df_seeds
+    # without stored predictions there is no part of the images to add
+    if math.isnan(images):
+        images = 0.0
+    return df_of_sum(seeds, df_seeds, images)

@@ -33,16 +33,21 @@ def image_variance(part: CompletePart, replicates: NDArray[np.floating] | None) 
     """
     if replicates is None or part.n_cells == 0:
         return UNKNOWN
+    # arms of weight 0 may lack predictions, and 0 * NaN is NaN
     support = part.weights != 0
     on_images = replicates[np.ix_(support, part.seeds)]
     drawn = np.tensordot(part.weights[support], on_images, axes=1)  # (seeds, draws)
     if np.isnan(drawn).any():
         return UNKNOWN
     mean = drawn.mean(axis=0)
+    # of the estimate, a mean over seeds: shared part + own part / seeds
     whole = float(mean.var(ddof=1))
     n_seeds = len(drawn)
     if n_seeds < 2:
         return ImageVariance(shared=whole, own=0.0)
     around_mean = drawn - mean
+    # deviations from a mean of S seeds have (S - 1) / S of the variance: S - 1 undoes that, and the
+    # other S makes it the variance of a mean over the seeds
     own = float(around_mean.var(axis=1, ddof=1).sum()) / (n_seeds - 1) / n_seeds
+    # a difference of two estimates, which may fall below 0 where nothing is shared
     return ImageVariance(shared=max(whole - own, 0.0), own=own)

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import nctdtrinc, ndtri, stdtrit
 
-from ablate.reporting.statistics.seed_variance import PRIOR_DF
+from ablate.reporting.statistics.pooled_variance import borrowed_df
 
+# the usual convention (Cohen, 1988): of effects this large, four in five are found
 POWER = 0.8
 MOST_SEEDS = 100
 """More are not worth naming."""
@@ -38,9 +39,7 @@ class Design:
         own = n_seeds - 1
         # a family without two seeds that share a complete arm has no span, and nothing to lend
         others = max(self.rank - 1, 0) * own
-        if others == 0:
-            return float(own)
-        return own + others * PRIOR_DF / (others + PRIOR_DF)
+        return own + borrowed_df(float(others))
 
     def se(self, n_seeds: int, *, sd: float, se_images: float = 0.0) -> float:
         """Standard error with `n_seeds`, where a trial varies by `sd` around its arm and seed."""
@@ -62,6 +61,8 @@ def smallest_effect(design: Design, n_seeds: int, *, sd: float, se_images: float
     df = min(df, _NORMAL_DF)
     # scipy.special, not scipy.stats: a plan asks too, and may not take seconds to begin
     critical = -float(stdtrit(df, design.alpha / 2))
+    # the noncentrality at which t falls below `critical` in 20 % of studies; that it falls below
+    # -critical, a find on the wrong side, is left out: a chance of 1e-5 at most
     return float(nctdtrinc(df, 1 - POWER, critical)) * se
 
 
@@ -72,6 +73,7 @@ def seeds_to_find(
 
     None beyond `MOST_SEEDS`: also where the test images alone are too few for it.
     """
+    # one by one: at most 99 of them, and every comparison of a report may ask
     for n_seeds in range(2, MOST_SEEDS + 1):
         if smallest_effect(design, n_seeds, sd=sd, se_images=se_images) <= abs(effect):
             return n_seeds
@@ -100,6 +102,7 @@ def expected_optimism(sd: float, *, n_arms: int, n_seeds: int) -> float:
     """
     if n_arms < 2:
         return 0.0
+    # 3/8 and 1/4 are Blom's constants
     highest = float(ndtri((n_arms - 0.375) / (n_arms + 0.25)))
     return highest * sd / math.sqrt(n_seeds)
 
@@ -112,6 +115,7 @@ def luck_on_test(val: NDArray[np.float64], test: NDArray[np.float64]) -> tuple[f
     The correlation is that of the deviations around arm and seed; (NaN, NaN) where it is unknown.
     """
     known = ~(np.isnan(val) | np.isnan(test))
+    # only arms complete in all seeds: the means of the others would be over other seeds
     rows = known.all(axis=1)
     if rows.sum() < 2 or val.shape[1] < 2:
         return math.nan, math.nan
@@ -121,9 +125,11 @@ def luck_on_test(val: NDArray[np.float64], test: NDArray[np.float64]) -> tuple[f
     if spread == 0:
         return math.nan, math.nan
     correlation = float((on_val * on_test).sum()) / spread
+    # what fitting a mean for each arm and each seed leaves
     df = (on_test.shape[0] - 1) * (on_test.shape[1] - 1)
     sd = math.sqrt(float((on_test**2).sum()) / df)
     gain = expected_optimism(sd, n_arms=int(rows.sum()), n_seeds=val.shape[1])
+    # luck on val that goes with bad luck on test promises no gain, but takes none away either
     return correlation, max(correlation, 0.0) * gain
 
 

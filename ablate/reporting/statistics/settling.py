@@ -21,9 +21,12 @@ def seeds_until_settled(
     if judged.verdict is not Verdict.UNDECIDED or estimate.n_seeds < 2:
         return None
     distance = abs(estimate.value)
+    # around an unchanged difference the interval leaves 0 out below `distance`, and stays within
+    # the margin below `margin - distance`: the wider of the two is reached first
     half_width = max(distance, (margin or 0.0) - distance)
     if half_width == 0:
         return None
+    # back from the standard error of the comparison to the noise of a single trial
     sd = estimate.se_seeds * math.sqrt(estimate.n_seeds / design.square)
     images = 0.0 if math.isnan(estimate.se_images) else estimate.se_images
     n_seeds = seeds_to_settle(design, half_width, sd=sd, se_images=images)

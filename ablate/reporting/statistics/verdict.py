@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from ablate.reporting.statistics.estimate import Estimate
 
+# The parts below were chosen by simulation (docs/statistics.md, "Families"); a change of any makes
+# every committed report claim something else.
 ALPHA = 0.05
 """The share of studies in which anything that a report says may be false."""
 QUESTIONS_ALPHA = 0.035
@@ -94,12 +96,14 @@ def judge(
     however they depend on each other; and every verdict follows from its interval. `margin` is the
     difference that matters, in units of the metric (equivalence as in Schuirmann, 1987).
     """
+    # only comparisons that can have an interval can err: the others take nothing of the error
     n_known = sum(not math.isnan(estimate.half_width(ALPHA)) for estimate in estimates)
     each = alpha / max(n_known, 1)
-    return tuple(
-        _judge(estimate, alpha=each, margin=margin, is_lower_better=is_lower_better)
-        for estimate in estimates
-    )
+    judged = []
+    for estimate in estimates:
+        answer = _judge(estimate, alpha=each, margin=margin, is_lower_better=is_lower_better)
+        judged.append(answer)
+    return tuple(judged)
 
 
 def _judge(
@@ -113,11 +117,13 @@ def _judge(
     # p is scaled to be compared with 5 %, whatever part of the 5 % this family and comparison has
     p = min(estimate.p * ALPHA / alpha, 1.0)
     verdict = _verdict(low, high, margin=margin, is_lower_better=is_lower_better)
+    # the whole interval on one side: larger than the margin, whichever way
     beyond = margin is not None and (low > margin or high < -margin)
     return Judged(estimate, low, high, p, verdict, beyond_margin=beyond)
 
 
 def _verdict(low: float, high: float, *, margin: float | None, is_lower_better: bool) -> Verdict:
+    # before the margin: an interval that excludes 0 and lies within it is a difference, a small one
     if low > 0 or high < 0:
         is_gain = (low > 0) != is_lower_better
         return Verdict.BETTER if is_gain else Verdict.WORSE

@@ -17,10 +17,11 @@ from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import expected_optimism, luck_on_test
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.effect_sentences import interval_text, sides, verdict_words
-from ablate.reporting.text.markdown import count, mean_sd, plural, points, score
+from ablate.reporting.text.markdown import count, mean_sd, plural, points
 from ablate.study.record import ArmRecord
 
 _ALL_TRUE = "All these verdicts are true together in 95 % of such studies"
+# a summary is read at a glance: what is left out is counted, and stands in the tables below
 _N_CLAIMED = 3
 _N_TIED = 4
 
@@ -28,36 +29,51 @@ _N_TIED = 4
 def claims_sentence(results: Results) -> str:
     """Which levels matter, by how much and how surely; or that nothing is settled."""
     pilot = results.record.pilot
+    # scores chose which cells were trained, so no test of them holds what it promises
     if pilot is not None and pilot.kind == "search":
         return (
             "What matters: not tested. A search looks for good arms; "
             "what each axis changes takes a design that chooses its cells before training."
         )
-    tested = [
-        effect for effect in results.effects.promised if effect.verdict is not Verdict.UNKNOWN
-    ]
+    tested = []
+    for effect in results.effects.promised:
+        if effect.verdict is not Verdict.UNKNOWN:
+            tested.append(effect)
     if not tested:
         return (
             "What matters: nothing can be tested, "
             "because fewer than 2 seeds of comparable arms completed."
         )
-    together = f"{_ALL_TRUE} ({plural(len(tested), 'comparison')})."
-    settled = [effect for effect in tested if effect.judged.excludes_zero]
+    settled = []
+    others = []
+    for effect in tested:
+        if effect.judged.excludes_zero:
+            settled.append(effect)
+        else:
+            others.append(effect)
     if not settled:
-        rest = _rest_text(tested)
+        # a reader of "nothing is certain" must learn what would have been found
+        rest = _rest_text(others)
         return f"What matters: no difference is certain ({rest}). {_detectable_sizes(results)}"
-    settled.sort(key=lambda effect: -abs(effect.estimate))
-    claims = [_claim_text(effect) for effect in settled[:_N_CLAIMED]]
+    return _settled_claims(settled, others)
+
+
+def _settled_claims(settled: Sequence[Effect], others: Sequence[Effect]) -> str:
+    """The largest of the settled effects, and how far the `others` are settled."""
+    # by size, not by p: p also rewards a comparison for having many pairs
+    largest = sorted(settled, key=lambda effect: -abs(effect.estimate))
+    claims = [_claim_text(effect) for effect in largest[:_N_CLAIMED]]
     if len(settled) > _N_CLAIMED:
         claims.append(f"{len(settled) - _N_CLAIMED} more below")
-    others = [effect for effect in tested if not effect.judged.excludes_zero]
+    n_tested = len(settled) + len(others)
+    together = f"{_ALL_TRUE} ({plural(n_tested, 'comparison')})."
     if others:
         together = f"The other comparisons: {_rest_text(others)}. {together}"
     return f"What matters: {'; '.join(claims)}. {together}"
 
 
 def _rest_text(effects: Sequence[Effect]) -> str:
-    """How many of the comparisons that differ from 0 in no way that is sure are how far settled."""
+    """How many of the comparisons without a sure difference lie within the margin, or are open."""
     n_within = sum(effect.verdict is Verdict.NO_LARGER for effect in effects)
     n_open = len(effects) - n_within
     words = []
@@ -91,14 +107,18 @@ def _detectable_sizes(results: Results) -> str:
     sizes = []
     for effect in results.effects.promised:
         is_interaction = effect.comparison.is_interaction
+        # an interaction's size is of a difference of differences: not to be read beside the others
         if not is_interaction and math.isfinite(effect.smallest_effect):
             sizes.append(100 * effect.smallest_effect)
     if not sizes:
         n_seeds = plural(len(results.record.seeds), "seed")
         return f"{n_seeds} cannot settle anything in this design."
-    smallest = f"{min(sizes):.1f} to {max(sizes):.1f}"
-    if len({f"{size:.1f}" for size in sizes}) == 1:
-        smallest = f"{sizes[0]:.1f}"
+    least = f"{min(sizes):.1f}"
+    most = f"{max(sizes):.1f}"
+    # compared as printed: nobody should read "from 2.1 to 2.1"
+    smallest = least
+    if most != least:
+        smallest = f"{least} to {most}"
     return (
         f"With a power of 80 % this design finds effects from {smallest} points upwards, "
         "if they are equal beside every level of the other axes."
@@ -112,9 +132,9 @@ def best_sentence(results: Results) -> str:
         return "No trial completed, so there is no best arm."
     select_by = results.record.select_by
     n_seeds = int(results.number(champion.arm_id, "n_seeds"))
-    selected = _mean_sd_of(results, champion, select_by)
-    primary = _mean_sd_of(results, champion, results.effects.primary)
-    secondary = _mean_sd_of(results, champion, results.effects.secondary)
+    selected = metric_cell(results, champion.arm_id, select_by)
+    primary = metric_cell(results, champion.arm_id, results.effects.primary)
+    secondary = metric_cell(results, champion.arm_id, results.effects.secondary)
     spread = "one seed, so the spread is unknown"
     if n_seeds > 1:
         spread = f"mean ± SD over {n_seeds} seeds"
@@ -125,12 +145,6 @@ def best_sentence(results: Results) -> str:
     )
 
 
-def _mean_sd_of(results: Results, arm: ArmRecord, metric: str) -> str:
-    mean = results.number(arm.arm_id, f"{metric}/mean")
-    sd = results.number(arm.arm_id, f"{metric}/sd")
-    return mean_sd(mean, sd)
-
-
 def gap_sentence(results: Results) -> str:
     """The champion against the baseline, paired by seed, with the noise floor and the cost."""
     champion = results.champion
@@ -138,6 +152,7 @@ def gap_sentence(results: Results) -> str:
     if champion is None or baseline is None:
         return ""
     noise = noise_sentence(results)
+    # no gap to itself, but the noise is still the yardstick for the others
     if champion.arm_id == baseline.arm_id:
         return f"The baseline itself is the best arm: no other arm scores higher on val. {noise}"
     gap = results.gap_to_baseline(champion.arm_id)
@@ -159,7 +174,7 @@ def gap_text(results: Results, gap: ArmGap) -> str:
 
 def noise_sentence(results: Results) -> str:
     """The noise floor with where it comes from."""
-    # The baseline's seeds where a grid asks for them (`noise_floor`), else those of another arm.
+    # the baseline's seeds where a grid asks for them (`noise_floor`), else the median over the arms
     floor = results.noise_floor
     if math.isnan(floor.sd):
         return f"Noise floor: {NOT_MEASURED}."
@@ -201,6 +216,7 @@ def optimism_sentence(results: Results) -> str:
     """How much of the champion's val score is the luck of being picked."""
     champion = results.champion
     select_by = results.record.select_by
+    # with the part that all arms of a seed share: it moves the means that were compared, too
     sd = seed_sd(results.trials, select_by)
     if champion is None or math.isnan(sd):
         return ""
@@ -233,11 +249,16 @@ def _luck(results: Results) -> str:
 def ties_sentence(results: Results) -> str:
     """Which arms may be the best, and the cheapest of them."""
     decision = decide(results)
+    # with one seed every arm may be the best: a sentence that says nothing
     if decision is None or results.effects.n_tests == 0:
         return ""
-    tied = [arm for arm in results.record.arms if arm.arm_id in results.may_be_best]
+    # in the order of the grid: an order by score would look like a ranking that is not shown
+    tied = []
+    for arm in results.record.arms:
+        if arm.arm_id in results.may_be_best:
+            tied.append(code(results.name(arm.arm_id)))
     metric = prose(results.effects.primary)
-    named = some([code(results.name(arm.arm_id)) for arm in tied], most=_N_TIED)
+    named = some(tied, most=_N_TIED)
     if len(tied) == 1:
         return f"Truly best by {metric} (95 % sure): {named}.{_cheapest_of(decision)}"
     among = f"{len(tied)} of {plural(decision.n_scored, 'arm')}"
@@ -258,10 +279,8 @@ def _cheapest_of(decision: Decision) -> str:
     return f" The cheapest of them is {code(cheapest.name)}: it trains {n_trained} parameters."
 
 
-def metric_cell(results: Results, arm_id: str, metric: str) -> str:
-    """Mean ± SD of a score of an arm, for a table."""
+def metric_cell(results: Results, arm_id: str, metric: str, *, digits: int = 3) -> str:
+    """Mean ± SD over the seeds of a score or a cost of an arm, for a table."""
     mean = results.number(arm_id, f"{metric}/mean")
     sd = results.number(arm_id, f"{metric}/sd")
-    if math.isnan(sd):
-        return score(mean)
-    return mean_sd(mean, sd)
+    return mean_sd(mean, sd, digits=digits)

@@ -15,8 +15,8 @@ from ablate.reporting.text.markdown import plural, points
 def chosen_sentence(results: Results, confirmed: Confirmed) -> str:
     """Who was chosen, and by which seeds; says so where the study has another best arm by now."""
     choice = confirmed.choice
-    seeds = seeds_text(choice.chosen_with)
-    by = f"by the trials with {_noun(len(choice.chosen_with))} {seeds}"
+    noun = "seed" if len(choice.chosen_with) == 1 else "seeds"
+    by = f"by the trials with {noun} {seeds_text(choice.chosen_with)}"
     best = code(results.name(choice.champion_arm_id))
     chosen = f"The best arm on val, {best}, was chosen {by}"
     if choice.cheapest_arm_id is not None:
@@ -24,16 +24,13 @@ def chosen_sentence(results: Results, confirmed: Confirmed) -> str:
         chosen += f", and so was {cheapest}, the cheapest of the arms that may be the best"
     if is_of_champion(results, confirmed):
         return f"{chosen}."
+    # `is_of_champion` holds without a champion
     assert results.champion is not None
     now = code(results.name(results.champion.arm_id))
     return (
         f"{chosen}. **Trials that were added since make another arm the best, {now}: "
         "it is not the one that is confirmed here.**"
     )
-
-
-def _noun(n_seeds: int) -> str:
-    return "seed" if n_seeds == 1 else "seeds"
 
 
 def is_of_champion(results: Results, confirmed: Confirmed) -> bool:
@@ -44,6 +41,7 @@ def is_of_champion(results: Results, confirmed: Confirmed) -> bool:
 
 def fresh_seeds_text(confirmed: Confirmed) -> str:
     """`10000 to 10004`."""
+    # fresh seeds are consecutive, see `StudyRecord.fresh_seeds`
     seeds = sorted(set(confirmed.trials["seed"]))
     return f"{seeds[0]} to {seeds[-1]}"
 
@@ -60,6 +58,7 @@ def confirmation_line(results: Results) -> str:
     if fresh is None:
         return f"{plural(_n_asked(confirmed), 'fresh seed')}{whose}: for the cheapest arm, below"
     n_seeds = fresh.judged.estimate.n_seeds
+    # the pair has as many seeds as completed in both arms
     if n_seeds < _n_asked(confirmed):
         whose += f" ({n_seeds} of {_n_asked(confirmed)} complete)"
     if math.isnan(fresh.judged.low):

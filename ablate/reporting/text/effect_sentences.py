@@ -26,6 +26,7 @@ def _level_sentence(results: Results, effect: Effect) -> str:
     comparison = effect.comparison
     compared = f"{code(comparison.levels[0])} against {code(comparison.against[0])}"
     same_arm = _same_arm_text(comparison.n_same_arm)
+    # excluded, merged or failed: the axis has this level, and it is answered with why not
     if effect.n_pairs == 0:
         nothing = "nothing to compare, because no two complete trials differ in this axis alone"
         return f"{compared}: {nothing}.{same_arm}"
@@ -78,8 +79,10 @@ def effect_verdict(effect: Effect, *, margin: float | None = None) -> str:
 
     `margin` is that of the grid, in points.
     """
-    exploratory = " (exploratory)" if effect.is_exploratory else ""
-    return f"{verdict_words(effect.judged, effect.seeds_to_settle, margin=margin)}{exploratory}"
+    words = verdict_words(effect.judged, effect.seeds_to_settle, margin=margin)
+    if effect.is_exploratory:
+        return f"{words} (exploratory)"
+    return words
 
 
 def verdict_words(judged: Judged, seeds_to_settle: int | None, *, margin: float | None) -> str:
@@ -87,16 +90,22 @@ def verdict_words(judged: Judged, seeds_to_settle: int | None, *, margin: float 
 
     `margin` is that of the grid, in points.
     """
+    # no interval, and so nothing below can be said
     if judged.verdict is Verdict.UNKNOWN:
         return "unknown: one seed cannot separate it from seed noise"
+    # in bold, because it is what a skimming reader must not miss
     if judged.excludes_zero:
         if judged.beyond_margin and margin is not None:
             return f"**{judged.verdict.value} by more than {_margin_words(margin)}**"
         return f"**{judged.verdict.value}**"
     largest = f"{100 * judged.largest:.1f} points"
     if judged.verdict is Verdict.NO_LARGER:
-        within = "" if margin is None else f", within the margin of {_margin_words(margin)}"
-        return f"no difference larger than {largest}{within}"
+        no_larger = f"no difference larger than {largest}"
+        # without a margin nothing is equivalent: this verdict comes of a margin alone
+        if margin is None:
+            return no_larger
+        return f"{no_larger}, within the margin of {_margin_words(margin)}"
+    # never "no effect": what is excluded is said, and what it would cost to know
     return f"undecided, no difference larger than {largest}; {_price(seeds_to_settle)}"
 
 

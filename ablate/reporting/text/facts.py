@@ -34,7 +34,8 @@ def versions_text(runs: Sequence[PublishedRun]) -> str:
     provenances = [run.provenance for run in runs]
     versions = {"ablate": _joined([provenance.version for provenance in provenances])}
     for name in _library_names(provenances):
-        versions[name] = _joined([provenance.libraries.get(name) for provenance in provenances])
+        of_library = [provenance.libraries.get(name) for provenance in provenances]
+        versions[name] = _joined(of_library)
     # Trials say themselves what torch they ran with: runs of old stores have no other version.
     torch = shared_text(runs, lambda facts: facts.torch)
     if torch != NOT_MEASURED:
@@ -64,8 +65,10 @@ def merge_text(merges: Sequence[Merge | None]) -> str:
         if merge is not None and merge.difference is not None:
             measured.append(merge)
     n_images = {merge.n_images for merge in measured}
+    # one line for all seeds where they measured the same thing: the largest bounds the others
     if len(measured) == len(merges) and len(n_images) == 1:
-        return _joined([_merge_text(max(measured, key=_size_of_difference))])
+        largest = max(measured, key=_size_of_difference)
+        return _joined([_merge_text(largest)])
     return _joined(map(_merge_text, merges))
 
 

@@ -13,6 +13,7 @@ from ablate.study.trial import is_score
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_columns: int = 1) -> str:
     """A pipe table; columns after the first `n_text_columns` are aligned to the right."""
+    # negative where all columns are text: then no `--:` is made
     n_numbers = len(header) - n_text_columns
     alignment = ["---"] * min(n_text_columns, len(header)) + ["--:"] * n_numbers
     lines = [_row(header), f"| {' | '.join(alignment)} |"]
@@ -30,6 +31,7 @@ def escape(markdown: str) -> str:
 
     What people wrote has gone through `ablate.quoting` before.
     """
+    # a line's end or a bar would end the row, and the rest of the table with it
     return " ".join(markdown.split()).replace("|", "\\|")
 
 
@@ -42,6 +44,7 @@ def picture(name: str, alt: str, *, folder: str) -> str:
 
 def code_block(content: str, *, language: str) -> str:
     """A block of code, whatever it holds: its fence is longer than any inside."""
+    # CommonMark ends a block at a fence at least as long as its first
     longest = max(map(len, re.findall("`+", content)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{content.rstrip()}\n{fence}"
@@ -54,6 +57,7 @@ def bullets(lines: Iterable[str]) -> str:
 
 def score(value: float) -> str:
     """Three decimals, or `not measured`."""
+    # NaN and infinities: a report says "not measured", never "nan"
     if not is_score(value):
         return NOT_MEASURED
     return f"{value:.3f}"
@@ -123,6 +127,7 @@ def count_or(value: float, digits: int) -> str:
 
 def shortened(words: str, length: int) -> str:
     """At most `length` characters, with a mark where some were left out."""
+    # the mark takes one character of the length
     if len(words) <= length:
         return words
     return f"{words[: length - 1]}…"

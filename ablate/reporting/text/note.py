@@ -39,6 +39,7 @@ def _data_line(record: ReportRecord) -> str:
     for split, count in data.n_images.items():
         sizes.append(f"{split} {count:,}")
     line = f"{text(data.title)}: {len(data.class_names)} classes; images: {', '.join(sizes)}."
+    # a fallback's results are not the data set's, so it stands before everything
     if data.source == data.requested_source:
         return line
     return f"**Fallback data**: {code(data.requested_source)} is not available. {line}"
@@ -60,13 +61,18 @@ def _champion_line(record: ReportRecord) -> str:
     for metric in (record.study.select_by, *_test_metrics(record)):
         if metric in champion.scores:
             scores.append(f"{prose(metric)} {_score(champion, metric)}")
+    # records that older versions wrote have no short names
     name = champion.short_name or champion.name
     return f"Best arm on val: **{code(name)}**, {', '.join(scores)}."
 
 
 def _test_metrics(record: ReportRecord) -> list[str]:
     """The metrics that effects are computed in."""
-    return list(dict.fromkeys(effect.metric for effect in record.effects))
+    # each once, the primary one first, as effects are listed
+    metrics: dict[str, None] = {}
+    for effect in record.effects:
+        metrics[effect.metric] = None
+    return list(metrics)
 
 
 def _score(arm: ReportArm, metric: str) -> str:
@@ -92,9 +98,13 @@ def _gap_line(gap: ReportContrast, baseline: ReportArm) -> str:
 
 
 def _effects_line(record: ReportRecord) -> str:
-    settled = [effect for effect in _promised(record) if effect.verdict in ("better", "worse")]
+    settled = []
+    for effect in _promised(record):
+        if effect.verdict in ("better", "worse"):
+            settled.append(effect)
     if not settled:
         return "What matters: no difference is certain."
+    # as the report's summary has them: the largest first
     settled.sort(key=lambda effect: -abs(effect.estimate or 0.0))
     effects = [_effect_text(effect) for effect in settled[:_N_EFFECTS]]
     if len(settled) > _N_EFFECTS:
@@ -107,6 +117,7 @@ def _promised(record: ReportRecord) -> list[ReportEffect]:
     kinds = {effect.kind for effect in record.effects}
     promised = []
     for effect in record.effects:
+        # the record lists effects of the primary metric before those of the secondary one
         is_first = effect.metric == record.effects[0].metric
         if is_first and (effect.kind == "question" or "question" not in kinds):
             promised.append(effect)

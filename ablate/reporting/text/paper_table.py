@@ -15,6 +15,7 @@ from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.markdown import join_sections, plural, points, table
 from ablate.study.trial import is_better
 
+# undecided has no sign: an empty place claims nothing
 _MARKS = {Verdict.BETTER: "↑", Verdict.WORSE: "↓", Verdict.NO_LARGER: "≈"}
 _LATEX_SIGNS = str.maketrans(
     {
@@ -44,6 +45,7 @@ _LATEX = str.maketrans(
     }
 )
 """What LaTeX would read as markup -> how it prints it."""
+# with its decimal, as `points` prints: a name such as `pilot-2` keeps its hyphen
 _SIGNED = re.compile(r"[+-]\d+\.\d")
 
 
@@ -93,6 +95,7 @@ def paper_table(results: Results) -> PaperTable:
     """The arms, the best on val first, in both judged metrics on test."""
     metrics = (results.effects.primary, results.effects.secondary)
     rows = []
+    # the order of the frame is by val: sorted by test, the table would choose by test
     for arm_id in results.arms["arm_id"]:
         scores = tuple(_score(results, arm_id, metric) for metric in metrics)
         rows.append(_row(results, arm_id, scores))
@@ -102,6 +105,7 @@ def paper_table(results: Results) -> PaperTable:
 def _score(results: Results, arm_id: str, metric: str) -> PaperScore:
     mean = results.number(arm_id, f"{metric}/mean")
     sd = results.number(arm_id, f"{metric}/sd")
+    # exactly equal, so arms that tie are both bold; NaN equals nothing
     return PaperScore(mean, sd, is_best=mean == _best_mean(results, metric))
 
 
@@ -127,6 +131,7 @@ def _best_mean(results: Results, metric: str) -> float:
 
 def _caption(results: Results) -> str:
     """What the table shows and how; with the number of seeds."""
+    # failed trials may leave arms with other numbers of seeds
     complete = results.arms["n_seeds"][results.arms["n_seeds"] > 0]
     numbers = sorted(set(complete.tolist()))
     seeds = "no complete seed"
@@ -170,9 +175,11 @@ def as_latex(paper: PaperTable) -> str:
             scores.append(printed)
         name = rf"\texttt{{{_escaped(row.name)}}}"
         lines.append(" & ".join([name, *scores, _latex_difference(row)]))
+    # escaped first: the signs' own dollars and backslashes must stay
     caption = _with_latex_signs(_escaped(paper.caption))
     header = " & ".join(["arm", *map(_escaped, paper.metrics), "to baseline"])
     columns = "l" + "r" * (len(paper.metrics) + 1)
+    # `\\` between the rows alone: after the last one booktabs' \bottomrule wants none of its own
     body = " \\\\\n".join(lines)
     return (
         "\\begin{table}\n\\centering\n"
@@ -191,6 +198,7 @@ def as_csv(paper: PaperTable) -> str:
     header = ["arm"]
     for metric in paper.metrics:
         header += [f"{metric} mean", f"{metric} SD"]
+    # newline="": the writer's line ends are taken as they are, on Windows too
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*header, "difference", "low", "high", "verdict"])
@@ -207,9 +215,13 @@ def as_csv(paper: PaperTable) -> str:
 
 
 def _numbers(values: Sequence[float]) -> list[str]:
+    """Six digits; an empty cell where a number is not known."""
     printed = []
     for value in values:
-        printed.append("" if math.isnan(value) else f"{value:.6g}")
+        number = ""
+        if not math.isnan(value):
+            number = f"{value:.6g}"
+        printed.append(number)
     return printed
 
 

@@ -19,6 +19,7 @@ def question_sentences(results: Results) -> list[str]:
     """The questions in the order of the grid; none where it declares none."""
     sentences = []
     for effect in results.effects.questions:
+        # the secondary metric's answers stand in effects.csv
         if effect.metric == results.effects.primary:
             sentences.append(_sentence(results, effect))
     return sentences
@@ -27,18 +28,19 @@ def question_sentences(results: Results) -> list[str]:
 def question_lines(results: Results) -> list[str]:
     """The first answers in short, for the first screen."""
     lines: list[str] = []
-    asked = [effect for effect in results.effects.questions if effect.n_pairs]
-    for effect in asked:
-        if effect.metric == results.effects.primary and len(lines) < _N_FIRST:
+    for effect in results.effects.questions:
+        # a question without a complete pair has no answer to show
+        if effect.metric == results.effects.primary and effect.n_pairs:
             question = f"**{quoting.text(effect.comparison.name)}**"
             size = f"{points(effect.estimate)} points ({interval_text(effect.judged)})"
             verdict = effect_verdict(effect, margin=results.record.margin)
             lines.append(f"{question}: {verdict}, {size}")
-    return lines
+    return lines[:_N_FIRST]
 
 
 def questions_note(results: Results) -> str:
     """What the answers promise together."""
+    # by sentences, because `effects.questions` has each twice, in both metrics
     n_questions = plural(len(question_sentences(results)), "question")
     return (
         f"{n_questions} declared before training. These answers, and what arms gain over the "

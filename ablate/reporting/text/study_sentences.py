@@ -11,9 +11,11 @@ from ablate.reporting.text.markdown import plural, shortened
 from ablate.study.record import DataFacts
 from ablate.study.trial import SPLITS
 
+# as many as fit two lines of a README
 _N_NAMED_CLASSES = 10
 _N_GROUPED_CLASSES = 20
 _LONGEST_NAME = 40
+# train is left out: no score is computed on it
 _CONSEQUENCES = {
     "val": "not considered when the best epoch and the best arm were chosen",
     "test": "not covered by any test score below",
@@ -26,7 +28,9 @@ def data_sentence(results: Results) -> str:
     data = results.record.data
     if data.is_fallback:
         return _fallback_warning(data)
-    kind = "synthetic images" if data.is_synthetic else "images"
+    kind = "images"
+    if data.is_synthetic:
+        kind = "synthetic images"
     version = text(data.version)
     return f"Data: **{text(data.title)}** ({code(data.source)}, version {version}), {kind}."
 
@@ -89,6 +93,7 @@ def _known_splits(data: DataFacts) -> list[str]:
 def _labels_per_image(results: Results) -> str:
     """How many on average, where an image may have several, or none."""
     data = results.record.data
+    # only kinds of labels without exactly one per image count images apart from labels
     if not data.image_counts:
         return ""
     n_labels = 0
@@ -123,6 +128,7 @@ def classes_sentence(results: Results) -> str:
 
 def _class_text(data: DataFacts, position: int, splits: Sequence[str]) -> str:
     counts = [f"{data.class_counts[split][position]:,}" for split in splits]
+    # a long name from a CSV must not push the numbers out of sight
     name = shortened(data.class_names[position], _LONGEST_NAME)
     return f"{code(name)} {' / '.join(counts)}"
 
@@ -159,6 +165,7 @@ def _absent_classes(class_names: Sequence[str], counts: Sequence[int]) -> list[s
 def design_sentence(results: Results) -> str:
     """Arms, seeds, and how many trials ended in which state."""
     record = results.record
+    # sorted by name, as the order of counts would depend on how the study ended
     states = results.trials["state"].value_counts().sort_index()
     counted = []
     for state, n_trials in states.items():

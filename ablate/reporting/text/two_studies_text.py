@@ -24,6 +24,7 @@ def comparison_text(comparison: StudyComparison, *, first: str, second: str) -> 
 
     `first` and `second` name the studies.
     """
+    # names of grid files, which people choose
     first = text(first)
     second = text(second)
     best_of_first, best_of_second = comparison.champions
@@ -62,6 +63,7 @@ def _agreement(comparison: StudyComparison) -> list[str]:
 
 
 def _table(comparison: StudyComparison, first: str, second: str) -> str:
+    # three columns a metric: beside each other, as the eye compares
     header = ["arm"]
     for metric in comparison.metrics:
         name = prose(metric)

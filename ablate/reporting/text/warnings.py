@@ -24,6 +24,7 @@ def warnings(results: Results) -> list[str]:
     if results.record.data.is_fallback:
         lines.append(study_sentences.data_sentence(results))
     lines += study_sentences.absent_sentences(results)
+    # in the order of how much they can change what a reader concludes
     lines += [_duplicates(results), _few_groups(results)]
     lines += [_small_classes(results), _cut_away(results)]
     lines.append(_failures(results))
@@ -54,6 +55,8 @@ def _small_classes(results: Results) -> str:
     data = results.record.data
     counts = data.class_counts.get("test", ())
     small = []
+    # not strict: a study whose splits were never counted has no counts. Classes without any image
+    # have a warning of their own
     for name, n_images in zip(data.class_names, counts, strict=False):
         if 0 < n_images < FEWEST_TEST_IMAGES:
             small.append(f"{code(name)} ({n_images})")

@@ -35,6 +35,7 @@ def cache_table(folders: Folders) -> pd.DataFrame:
 
     Columns: where the network was cut, which view of which split, MB (10**6 bytes), last use (UTC).
     """
+    # By description, not by folder: an entry without one is being written, or is damaged.
     rows = []
     for meta in cache_folder(folders).glob(f"*/{META}"):
         try:
@@ -58,6 +59,7 @@ def _described(entry: Path) -> dict[str, str]:
         return {"backbone": "damaged", "cut at": "?", "split": "?", "view": "?"}
     identity = kept.identity
     view = str(identity.get("policy", "?"))
+    # Of augmented views alone: a clean one is the same for every seed and epoch.
     if "seed" in identity:
         view += f", seed {identity['seed']}, epoch {identity.get('epoch', '?')}"
     return {
@@ -101,6 +103,7 @@ def _stores(folders: Folders) -> list[Path]:
     """Image stores that are whole; another process may be writing others."""
     stores = []
     for meta in sorted(image_folder(folders).glob(f"*/{META}")):
+        # A store that is being written has its description already, in a folder of another name.
         if meta.parent.suffix != PARTIAL:
             stores.append(meta.parent)
     return stores
@@ -140,7 +143,8 @@ def _harm(verify: Callable[[Path], None], folder: Path) -> str | None:
     try:
         verify(folder)
     except (StoreError, OSError, ValueError) as error:
-        return str(error) if folder.is_dir() else None
+        if folder.is_dir():
+            return str(error)
     return None
 
 
@@ -161,6 +165,7 @@ def clear_cache(folders: Folders) -> tuple[int, float]:
 
     Studies that run meanwhile compute them again; nothing else is touched.
     """
+    # Before anything goes: afterwards nobody knows how large it was.
     table = cache_table(folders)
     for entry in cache_folder(folders).glob("*"):
         if entry.is_dir():

@@ -47,6 +47,7 @@ def serve_ui(
         )
     # The port first: it is the likeliest to fail, and reading a store takes seconds.
     with _listener(port) as listener:
+        # No grid can have that name: the store is opened and mended, and no experiment is touched.
         store = open_store(folders, grid_name or "-")
         study = None
         if grid_name:
@@ -82,6 +83,7 @@ def _links(folders: Folders, study: PublishedStudy | None, *, base: str) -> Link
         return Links(base)
     from ablate.tracking.ui_server import share_view
 
+    # The table with columns for scores and axes, where the view of it could be stored.
     has_columns = share_view(folders.tracking_uri, study)
     trials = runs_url(base, study)
     if has_columns:

@@ -25,6 +25,7 @@ def made_or_kept(store: MlflowStore, parent_run_id: str, take: Pictures | None) 
     def pictures(wanted: Sequence[ImageKey]) -> Thumbnails:
         thumbnails: Thumbnails = {}
         try:
+            # The study was just run, so its images are at hand.
             if take is not None:
                 thumbnails = take(wanted)
             if not thumbnails:

@@ -46,7 +46,9 @@ def report_status(folder: Path, study_id: str, status: StudyStatus) -> ReportSta
     n_complete = status.states.get(_COMPLETE, 0)
     # Trials that another home trained are in the report and not in this home's journal.
     n_lacking = max(0, n_complete - _n_reported(record))
-    champion = None if record.champion is None else record.champion.name
+    champion = None
+    if record.champion is not None:
+        champion = record.champion.name
     return ReportStatus(readme, is_of_this_study=True, n_lacking=n_lacking, champion=champion)
 
 

@@ -43,6 +43,7 @@ def compare_grids(folders: Folders, first: str, second: str) -> StudyComparison:
     """
     a = _study(folders, first)
     b = _study(folders, second)
+    # By the run: two names can lead to one study, as `flowers` and `experiments/flowers.yaml` do.
     if a.parent_run_id == b.parent_run_id:
         raise SpecError(
             f"GRID_A and GRID_B must be two studies, got {first!r} and {second!r}; "
@@ -61,5 +62,6 @@ def _study(folders: Folders, name: str) -> PublishedStudy:
             f"GRID@STUDY must name a study after the @, got {name!r}; "
             "leave the @ out for the newest"
         )
+    # Without its suffix or folder, as MLflow's experiment is called.
     grid_of_study = grid_name(grid)
     return open_store(folders, grid_of_study).read_study(grid_of_study, study_id)

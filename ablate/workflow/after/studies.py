@@ -43,6 +43,7 @@ def find_studies(folders: Folders, *, grid_name: str) -> list[Path]:
             studies.append(folder)
     if studies:
         return studies
+    # Grids that were run here, and not those in experiments/: none of these has a study yet.
     known = sorted({name for name in grid_of.values() if name})
     raise SpecError(
         f"grid {grid_name} must have been run first, got no study of it in {root}; "
@@ -64,6 +65,7 @@ def _grid_of(folder: Path) -> str:
         if beginning is not None:
             return beginning["grid"].decode()
         return str(json.loads((folder / STUDY).read_text())["record"]["grid_name"])
+    # Damaged: the name of the folder says at least whose it is.
     except (OSError, ValueError, LookupError, TypeError):
         shape = _FOLDER_NAME.fullmatch(folder.name)
         if shape is None:
@@ -105,5 +107,6 @@ def sync_grid(folders: Folders, *, grid_name: str) -> dict[str, Unpublished]:
 
     missing = {}
     for folder in studies:
+        # A store for each study: it remembers the runs of the one that it publishes.
         missing[folder.name] = sync_study(folder, open_store(folders, grid_name))
     return missing

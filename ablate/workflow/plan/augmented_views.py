@@ -48,8 +48,11 @@ def read_policy(words: str) -> Recipe:
     try:
         return recipe_of(words)
     except ValueError:  # pydantic's ValidationError is one, too
+        # A policy that is right stands with something wrong behind it: nothing to guess then.
         level = level_of(words)
-        guess = "" if level in POLICIES else nearest(level, POLICIES)
+        guess = ""
+        if level not in POLICIES:
+            guess = nearest(level, POLICIES)
         raise SpecError(
             f"--policy must be one of {', '.join(POLICIES)}, or a strength from 0 to 1, "
             "with flip=, color_jitter= or erase= behind it where they are wanted, "
@@ -59,7 +62,9 @@ def read_policy(words: str) -> Recipe:
 
 def check_out(path: Path) -> Path:
     """Return the path when a PNG can be written there; its folder is made. Raises StoreError."""
-    what = ", which is a folder" if path.is_dir() else ""
+    what = ""
+    if path.is_dir():
+        what = ", which is a folder"
     if path.suffix.lower() != ".png" or path.is_dir():
         raise StoreError(f"--out must be the path of a .png file, got {path}{what}")
     check_writable(path.parent)
@@ -71,8 +76,9 @@ def shown_policies(resolved: Resolved, more: Sequence[Recipe]) -> dict[str, Reci
 
     In their order, each once; without `none`, which is clean.
     """
+    recipes = [arm.recipe for arm in resolved.arms_to_check]
     shown: dict[str, Recipe] = {}
-    for recipe in (*(arm.recipe for arm in resolved.arms_to_check), *more):
+    for recipe in (*recipes, *more):
         # The source settles `flip: auto`: digits are not mirrored, whoever asks.
         shown[policy_word(recipe, source=resolved.data.source)] = recipe
     shown.pop(CLEAN, None)
@@ -97,6 +103,7 @@ def choose_backbone(resolved: Resolved, wanted: str | None) -> str:
 
 def backbones_of(resolved: Resolved) -> list[str]:
     """The backbones of all arms, by name."""
+    # By name, not in the grid's order: the first one is the default of `--backbone`.
     return sorted({arm.recipe.backbone for arm in resolved.arms_to_check})
 
 
@@ -111,8 +118,10 @@ def take_sheet(
     backbone = choose_backbone(resolved, request.backbone)
     policies = shown_policies(resolved, request.policies)
     wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
-    has_crops = any(is_cropped(recipe) for recipe in policies.values())
-    fine = wanted.fine_side if has_crops else None
+    # Crops are magnified, so they are drawn from finer images, as in a trial.
+    fine = None
+    if any(map(is_cropped, policies.values())):
+        fine = wanted.fine_side
     store = build_store(
         resolved.data_set,
         home=home,
@@ -124,7 +133,8 @@ def take_sheet(
     seed = resolved.record.seeds[0]
     drawing = _Drawing(store, wanted, spread(store.targets("train"), request.n_images), seed)
     groups = [drawing.clean_group()]
-    groups += [drawing.group(word, n_epochs=request.n_epochs) for word in policies]
+    for word in policies:
+        groups.append(drawing.group(word, n_epochs=request.n_epochs))
     title = (
         f"{resolved.grid.name}: train images of {resolved.data.source}, seed {seed}, "
         f"{wanted.image_size} px for {backbone}"
@@ -173,7 +183,9 @@ class _Drawing:
         membership = self.store.targets("train").membership()
         names = []
         for row in self.rows:
-            classes = [self.store.class_names[i] for i in np.flatnonzero(membership[row])]
+            classes = []
+            for index in np.flatnonzero(membership[row]):
+                classes.append(self.store.class_names[index])
             names.append(", ".join(classes) or "no label")
         return tuple(names)
 
@@ -195,7 +207,8 @@ def describe(resolved: Resolved, request: SheetRequest, sheet: Sheet) -> str:
     # Mixed images are made of a batch, after the views of its images: no sheet can show them.
     mixing = []
     for name in ("mixup", "cutmix"):
-        if any(getattr(arm.recipe, name) for arm in resolved.arms_to_check):
+        strengths = [getattr(arm.recipe, name) for arm in resolved.arms_to_check]
+        if any(strengths):  # 0 mixes nothing
             mixing.append(name)
     if mixing:
         parts.append(f"mixing ({', '.join(mixing)}) is not shown")
@@ -211,21 +224,28 @@ def spread(targets: Targets, n_images: int) -> list[int]:
     membership = targets.membership()
     has_no_label = membership.sum(axis=1) == 0
     columns = np.column_stack([membership, has_no_label])
-    classes = [rows.tolist() for rows in map(np.flatnonzero, columns.T) if len(rows)]
+    classes = []
+    for column in columns.T:
+        rows = np.flatnonzero(column).tolist()
+        # A class without a train image has no turn.
+        if rows:
+            classes.append(rows)
     turns = _turns(len(classes), n_images)
+    # Round after round each class gives its next image, until there are enough.
     # row -> its class; an image of several labels stands for the class whose turn it was
     chosen: dict[int, int] = {}
     while len(chosen) < min(n_images, len(targets)):
         for turn in turns:
-            row = next((row for row in classes[turn] if row not in chosen), None)
-            if row is not None and len(chosen) < n_images:
-                chosen[row] = turn
+            unseen = [row for row in classes[turn] if row not in chosen]
+            if unseen and len(chosen) < n_images:
+                chosen[unseen[0]] = turn
     return sorted(chosen, key=lambda row: (chosen[row], row))
 
 
 def _turns(n_classes: int, n_images: int) -> list[int]:
     """The order in which classes give an image: first some evenly apart, then the others."""
     n_first = min(n_images, n_classes)
+    # The others come after them: they fill up where the first have too few images.
     first = [i * n_classes // n_first for i in range(n_first)]
     return list(dict.fromkeys([*first, *range(n_classes)]))
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ablate.errors import StoreError
 
+# Colours as (red, green, blue), 0 to 255.
 BACKGROUND = (222, 222, 222)
 """Lighter than the grey of erased patches and of what moved images leave bare."""
 INK = (24, 24, 24)
@@ -76,18 +77,21 @@ def layout(sheet: Sheet) -> Layout:
     caption_font = _font(CAPTION_PX)
     n_rows, _, side, _, _ = sheet.groups[0].tiles.shape
     widest_label = max(_width(name, name_font) for name in sheet.rows)
+    # From left to right: the names of the rows, then one group after the other.
     left = MARGIN + min(MAX_LABEL, widest_label) + LABEL_GAP
     lefts = []
     for group in sheet.groups:
         n_columns = len(group.captions)
-        pitch = GAP + max(side, *(_width(caption, caption_font) for caption in group.captions))
-        lefts.append(tuple(left + pitch * column for column in range(n_columns)))
-        widest_word = max(_width(word, name_font) for word in group.name.split())
-        left += max(pitch * n_columns - GAP, widest_word) + GROUP_GAP
+        caption_widths = [_width(caption, caption_font) for caption in group.captions]
+        # From one column to the next.
+        pitch = GAP + max(side, *caption_widths)
+        lefts.append(tuple(range(left, left + pitch * n_columns, pitch)))
+        word_widths = [_width(word, name_font) for word in group.name.split()]
+        left += max(pitch * n_columns - GAP, *word_widths) + GROUP_GAP
     # From the top: the title, the names of the groups, the captions, then the tiles.
     n_name_lines = max(len(group.name.split()) for group in sheet.groups)
     top = MARGIN + NAME_LINE + GROUP_GAP + NAME_LINE * n_name_lines + CAPTION_LINE
-    tops = tuple(top + (side + GAP) * row for row in range(n_rows))
+    tops = tuple(range(top, top + (side + GAP) * n_rows, side + GAP))
     # A title may be wider than all tiles together.
     width = max(left - GROUP_GAP, MARGIN + _width(sheet.title, caption_font)) + MARGIN
     height = tops[-1] + side + MARGIN
@@ -97,6 +101,7 @@ def layout(sheet: Sheet) -> Layout:
 def draw_sheet(sheet: Sheet) -> Image.Image:
     """Draw title, names, captions and tiles on grey."""
     places = layout(sheet)
+    # Laid out first, then drawn: the picture's size follows from all of its texts.
     picture = Image.new("RGB", places.size, BACKGROUND)
     pen = ImageDraw.Draw(picture)
     pen.text((MARGIN, MARGIN), sheet.title, fill=PALE, font=_font(CAPTION_PX))
@@ -163,6 +168,7 @@ def _cut(name: str, font: Font) -> str:
     """The name, shortened until it fits."""
     if _width(name, font) <= MAX_LABEL:
         return name
+    # From its end, one letter at a time: letters differ in width, and names are short.
     n_kept = len(name) - 1
     while n_kept and _width(f"{name[:n_kept]}...", font) > MAX_LABEL:
         n_kept -= 1

@@ -66,6 +66,7 @@ class Measured:
         Patience may end it earlier, and every phase counts as the last one, the dearest.
         """
         steps = math.ceil(n_images["train"] / recipe.batch_size)
+        # The last batch of an epoch may be smaller; it counts as a whole one.
         epoch_s = steps * self.step_s + n_images["val"] * self.val_s
         return self.start_s + n_epochs(recipe) * epoch_s + n_images["test"] * self.end_s
 
@@ -86,6 +87,7 @@ class Cost:
 
         No study is shorter than its longest trial.
         """
+        # Work shared evenly, which work units come close to: see docs/performance.md.
         return before_s + max((self.trials_s + self.prefixes_s) / n_slots, self.longest_s)
 
 
@@ -95,6 +97,8 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
     for arm in resolved.expansion.arms:
         recipe = arm.recipe
         built = facts[arm.arm_id]
+        # What the time of a step depends on, and nothing else, or every arm would be a kind of its
+        # own.
         kind = Kind(
             backbone=recipe.backbone,
             depth=cut_depth(recipe, built),
@@ -105,6 +109,7 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
             classifier=recipe.classifier,
         )
         kinds[kind].append(arm)
+    # The first kinds are the ones that are measured: an error there would count most.
     return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
 
 
@@ -138,6 +143,7 @@ def study_cost(
     Each view of a shared prefix is computed once, at the price of the deepest cut that asks for it.
     """
     seeds = resolved.record.seeds
+    # View's name -> seconds; a view that two kinds name is one, whichever is counted first.
     trials_s = longest_s = 0.0
     prefix_s: dict[str, float] = {}
     for kind, arms in kinds.items():
@@ -147,6 +153,7 @@ def study_cost(
             trials_s += trial_s * len(seeds)
             longest_s = max(longest_s, trial_s)
             for view, n_passes in _views(arm, kind, resolved):
+                # A deeper cut goes through the shallower one on its way, so its price holds both.
                 seconds = n_passes * probe.prefix_s
                 prefix_s[view] = max(prefix_s.get(view, 0.0), seconds)
     return Cost(trials_s, sum(prefix_s.values()), longest_s)
@@ -168,11 +175,13 @@ def cost_table(
     resolved: Resolved, kinds: Mapping[Kind, Sequence[ArmRecord]], measured: Mapping[Kind, Measured]
 ) -> list[dict[str, object]]:
     """One row per kind: how often, what one of its trials costs, and whether that was measured."""
+    # Rows are numbered, so that a kind that was not measured can name the one it is taken as.
     numbers = {kind: number for number, kind in enumerate(kinds, start=1)}
     rows: list[dict[str, object]] = []
     for kind, arms in kinds.items():
         taken_as = nearest(kind, list(measured))
         probe = measured[taken_as]
+        # Arms of a kind differ in epochs at most, and the row says what the dearest costs.
         longest = max(arms, key=lambda arm: n_epochs(arm.recipe)).recipe
         trial_s = probe.trial_s(longest, _as_used(resolved, longest))
         row: dict[str, object] = {
@@ -199,7 +208,9 @@ def images_by_split(resolved: Resolved) -> dict[str, int]:
 
 def _as_used(resolved: Resolved, recipe: Recipe) -> dict[str, int]:
     """Images of each split that a trial sees."""
-    return {**images_by_split(resolved), "train": n_used(recipe, resolved.data_set.facts.of_train)}
+    # With `shots`, trials learn from some images of each class; val and test stay whole.
+    n_train = n_used(recipe, resolved.data_set.facts.of_train)
+    return {**images_by_split(resolved), "train": n_train}
 
 
 def _views(arm: ArmRecord, kind: Kind, resolved: Resolved) -> list[tuple[str, int]]:
@@ -208,9 +219,9 @@ def _views(arm: ArmRecord, kind: Kind, resolved: Resolved) -> list[tuple[str, in
         return []
     recipe = arm.recipe
     # No weights are read for an estimate: they go by their words, as pooling does.
-    trunks = {
-        seed: planned_trunk(recipe, pooling=recipe.pooling, seed=seed, weights={})
-        for seed in resolved.record.seeds
-    }
+    trunks = {}
+    for seed in resolved.record.seeds:
+        trunks[seed] = planned_trunk(recipe, pooling=recipe.pooling, seed=seed, weights={})
+    # As one phase, which is what `Measured.trial_s` counts too.
     part = Part(recipe, kind.augment, trunks, range(n_epochs(recipe)), is_last=True)
     return views_of(part, images_by_split(resolved))

@@ -1,4 +1,9 @@
-"""What a study will cost on this machine, from a few measured steps."""
+"""What a study will cost on this machine, from a few measured steps.
+
+The price before anything was trained, in seconds. How long a study that runs still takes is another
+question, with better answers: `scheduling.remaining` learns from the trials that have ended, and
+`scheduling.trial_costs` only says which of two trials is the dearer one.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +54,7 @@ def estimate_grid(
             "a search proposes them while it runs, plan it without an estimate"
         )
     kinds = kinds_of(resolved, dict(facts))
+    # One thread: a slot of a study has one, where nobody asked for another number.
     probes = probe_kinds(resolved, kinds, folders, threads=1, workers=workers)
     rows = cost_table(resolved, kinds, probes.kinds)
     lines = _lines(resolved, kinds, probes)
@@ -64,6 +70,7 @@ def _lines(
     # Every backbone has its own resolution, and so its own decoded images.
     n_backbones = len({kind.backbone for kind in kinds})
     before_s = probes.worker_start_s + probes.decode_s * n_images * n_backbones
+    # Decoding is counted in full: how much of it an earlier study has left is not looked at.
     wall_s = cost.wall_s(probes.n_slots, before_s=before_s)
     slots = f"{probes.n_slots} slot"
     if probes.n_slots > 1:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ablate.errors import SpecError
 from ablate.grid.grid_file import Grid
 from ablate.grid.wording import nearest
@@ -49,6 +51,7 @@ def find_lr(
     prepared: Prepared, arm: ArmRecord, *, lowest: float, highest: float, n_steps: int
 ) -> LrRange:
     """Test the arm with the study's first seed. The rates are what `check_rates` admits."""
+    # The first attempt of a trial that no journal will hear of.
     trial = prepared.resolved.first_trial(arm)
     with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
         request = prepared.request(trial, 1, Path(folder))
@@ -70,6 +73,7 @@ def find_lr_of_grid(
         prepared = prepare(
             resolved,
             folders,
+            # No report is written: a folder that is checked anyway stands for it.
             report_dir=folders.home,
             threads=asked.threads,
             cache_gb=0,
@@ -86,25 +90,27 @@ def find_arm(arms: Sequence[ArmRecord], name: str | None, *, baseline_arm_id: st
 
     Raises SpecError with the nearest name.
     """
-    if name is None:
-        return next(arm for arm in arms if arm.arm_id == baseline_arm_id)
+    for arm in arms:
+        # By id where nothing was asked: the baseline's name is like any other.
+        if arm.name == name or (name is None and arm.arm_id == baseline_arm_id):
+            return arm
     names = [arm.name for arm in arms]
-    if name not in names:
-        raise SpecError(
-            "--arm must be an arm of the grid as `ablate plan` names them, "
-            f"got {name!r}{nearest(name, names)}"
-        )
-    return arms[names.index(name)]
+    raise SpecError(
+        "--arm must be an arm of the grid as `ablate plan` names them, "
+        f"got {name!r}{nearest(name, names)}"
+    )
 
 
 def range_rows(measured: LrRange) -> list[dict[str, object]]:
     """LR, smoothed loss and a bar of it, for some steps evenly chosen."""
     losses = measured.losses
     # A set: tests of fewer steps than rows would show some of them twice.
-    chosen = sorted({round(i * (len(losses) - 1) / (N_ROWS - 1)) for i in range(N_ROWS)})
+    # Evenly from the first step to the last, both included.
+    chosen = sorted(set(np.linspace(0, len(losses) - 1, N_ROWS).round().astype(int).tolist()))
     top = max(losses[step] for step in chosen)
     rows: list[dict[str, object]] = []
     for step in chosen:
+        # 24 characters for the largest loss; at least one, so that no row looks empty.
         bar = "█" * max(1, round(24 * losses[step] / top))
         row = {"head_lr": f"{measured.rates[step]:.2e}", "loss": f"{losses[step]:.3f}"}
         rows.append({**row, "": bar})

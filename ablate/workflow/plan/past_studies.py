@@ -29,6 +29,7 @@ from ablate.workflow.folders import Folders
 
 MOST_READ = 8
 """Studies that are looked at, the latest first: a home may hold hundreds."""
+# Seconds of a whole trial, its files included.
 _TRIAL_S = "time/total_s"
 
 
@@ -70,6 +71,7 @@ class PastStudies:
             measured = _noise(study, metric, backbones)
             if measured is not None:
                 found.append(measured)
+        # The most degrees of freedom; of equals the first, which is the study's own.
         return max(found, key=lambda measured: measured.df, default=None)
 
     def trial_s(self) -> dict[str, float]:
@@ -81,6 +83,7 @@ class PastStudies:
                 if is_score(metrics.get(_TRIAL_S, math.nan)):
                     of_arm[arm_id].append(metrics[_TRIAL_S])
             for arm_id, measured in of_arm.items():
+                # The studies come latest first, so the first that timed an arm is the one.
                 seconds.setdefault(arm_id, statistics.median(measured))
         return seconds
 
@@ -89,6 +92,7 @@ def past_studies(folders: Folders, record: StudyRecord) -> PastStudies:
     """Read the journals of the home's studies with the data of `record`."""
     root = folders.home / "studies"
     source = record.data.source.replace(":", "-")
+    # By name first: most of a home's studies have other data, and need not be opened.
     journals = list(root.glob(f"*-{source}-*/{JOURNAL}"))
     journals.sort(key=_written_at, reverse=True)
     studies = []
@@ -98,6 +102,7 @@ def past_studies(folders: Folders, record: StudyRecord) -> PastStudies:
             studies.append(study)
         if len(studies) == MOST_READ:
             break
+    # The study itself to the front; the sort is stable, so the others stay latest first.
     studies.sort(key=lambda study: study.study_id != record.study_id)
     return PastStudies(studies)
 
@@ -111,6 +116,7 @@ def _written_at(path: Path) -> float:
 def _read(folder: Path, fingerprint: str) -> PastStudy | None:
     """The study in a folder; None where it has other data, or cannot be read."""
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, StoreError):
+        # Not `read_plan`: it would validate every arm of studies that turn out to have other data.
         values = json.loads((folder / STUDY).read_text())
         record = values["record"]
         if record["data"]["fingerprint"] != fingerprint:
@@ -129,8 +135,9 @@ def _trials(
 
     ended = {}
     for (trial_id, _), attempt in attempts(StudyFolder(folder).journal.read()).items():
-        if attempt.ended is not None and attempt.ended.outcome is not None and attempt.is_complete:
-            ended[trial_id] = attempt.ended.outcome.metrics
+        end = attempt.ended
+        if end is not None and end.outcome is not None and attempt.is_complete:
+            ended[trial_id] = end.outcome.metrics
     if not ended:
         return
     for values in planned:
@@ -144,21 +151,30 @@ def _noise(study: PastStudy, metric: str, backbones: frozenset[str]) -> Measured
     complete = complete_arms(scores)
     if complete is None:
         return None
+    # The largest part of the table without a hole: a missing trial would unbalance the means.
     arms, seeds = complete
     table = scores[arms][:, seeds]
+    # Of the interaction of arms and seeds, which is what a trial's noise looks like here.
     df = (table.shape[0] - 1) * (table.shape[1] - 1)
     if df < 1:
         return None
+    # What is left of a two-way table without its arms' means and its seeds' means (a randomised
+    # complete block design: Montgomery, Design and Analysis of Experiments, ch. 4).
     around_arms = table - table.mean(axis=1, keepdims=True)
     residuals = around_arms - around_arms.mean(axis=0, keepdims=True)
     sd = math.sqrt(float((residuals**2).sum()) / df)
     # Fitted classifiers score alike with every seed: such a study measured no noise.
-    return MeasuredNoise(sd, df, study.grid) if sd > 0 else None
+    if sd <= 0:
+        return None
+    return MeasuredNoise(sd, df, study.grid)
 
 
 def _scores(study: PastStudy, metric: str, backbones: frozenset[str]) -> NDArray[np.float64]:
     """(arms, seeds) of the arms with these backbones; NaN where a trial has no score."""
-    arm_ids = [arm_id for arm_id, backbone in study.backbones.items() if backbone in backbones]
+    arm_ids = []
+    for arm_id, backbone in study.backbones.items():
+        if backbone in backbones:
+            arm_ids.append(arm_id)
     seeds = sorted({seed for _, seed in study.metrics})
     scores = np.full((len(arm_ids), len(seeds)), np.nan)
     for row, arm_id in enumerate(arm_ids):

@@ -116,6 +116,7 @@ class Plan:
         for arm in self.resolved.expansion.arms:
             larger = self.facts[arm.arm_id].oversized
             if larger:
+                # Three say what is wrong; a ViT has dozens of layers alike.
                 shown = [f"{name}: {sizes}" for name, sizes in list(larger.items())[:3]]
                 lines.append(
                     f"warning: arm {arm.name} has adapters with more parameters than the layer "
@@ -138,13 +139,16 @@ class Plan:
         Times are those of `estimate`, or of earlier studies on the same data.
         """
         record = self.resolved.record
+        # A search has neither: what its design can show depends on what it will propose.
         if not record.arms or not record.baseline_arm_id:
             return None
         # numpy and scipy take a moment to import, and a plan of a search needs neither.
         from ablate.workflow.plan.past_studies import past_studies
         from ablate.workflow.plan.prospects import prospects_of
 
-        probed_s = None if estimate is None else estimate.trial_s
+        probed_s = None
+        if estimate is not None:
+            probed_s = estimate.trial_s
         past = past_studies(self.folders, record)
         return prospects_of(self.grid, record, past, probed_s=probed_s)
 
@@ -182,7 +186,10 @@ def plan_grid(
     """Find the data, expand the grid on it, and look at every network. Raises RequestError."""
     if seeds is not None:
         check_seeds(seeds)
-    seeds_text = None if seeds is None else ",".join(str(seed) for seed in seeds)
+    # As `--seeds` takes them: the plan names the command that runs it.
+    seeds_text = None
+    if seeds is not None:
+        seeds_text = ",".join(map(str, seeds))
     resolved = resolve(
         grid,
         folders,
@@ -190,6 +197,7 @@ def plan_grid(
         allow_fallback=allow_fallback,
         command=run_command(grid.name, seeds=seeds_text, settings=grid.settings),
     )
+    # A plan may take remembered answers; a run builds every network anew.
     networks = CachedFacts(folders.home / "looks")
     arms = check_arms(resolved, networks=networks)
     check_same_weights(resolved, folders, arms.weights)

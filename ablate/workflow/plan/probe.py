@@ -41,9 +41,11 @@ from ablate.workflow.prepare.machines import Machines, choose_slots
 from ablate.workflow.prepare.resolved import Resolved
 
 RUN_PROBE = "ablate.training.timing_probe:run_probe"
+# A probe takes some seconds, and a grid can have hundreds of kinds.
 MAX_KINDS = 8
 N_HELD_OUT = 64
 """Images of val and of test in a probe: one batch of an evaluation."""
+# Room for the views of one probe's few images.
 _CACHE_GB = 2.0
 
 
@@ -97,7 +99,10 @@ def probe_kinds(
     """
     began = time.perf_counter()
     compute = choose_compute(folders.home, threads=threads)
-    arms = {kind: of_kind[0] for kind, of_kind in list(kinds.items())[:MAX_KINDS]}
+    # Any arm of a kind will do: they cost the same.
+    arms = {}
+    for kind in list(kinds)[:MAX_KINDS]:
+        arms[kind] = kinds[kind][0]
     slots = choose_slots(compute, Machines(workers=workers), n_trials=len(resolved.trials))
     # A folder of its own: nothing of a probe may be taken for the study's, whose caches it would
     # fill with views of the wrong images.
@@ -109,6 +114,7 @@ def probe_kinds(
             store = samples.stores[kind.backbone, kind.batch_size]
             probe_folder = folder / f"probe-{number}"
             requests[kind] = _request(resolved, arm, probe_folder, store=store, compute=compute)
+        # Side by side, as trials will run: a step takes longer where others use the same memory.
         executor = LocalExecutor(RUN_PROBE, slots=slots, log_folder=folder / "logs")
         run = _run(executor, list(requests.values()))
     measured = {}
@@ -131,13 +137,18 @@ def _take_samples(arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Pa
     for kind in arms:
         n_train = STEPS * kind.batch_size
         of_size[kind.batch_size] = _few_images(resolved.data_set, n_train=n_train)
-    cropped = {kind.backbone for kind, arm in arms.items() if is_cropped(arm.recipe)}
+    cropped = set()
+    for kind, arm in arms.items():
+        if is_cropped(arm.recipe):
+            cropped.add(kind.backbone)
     stores = {}
     n_images = 0
     began = time.perf_counter()
     for backbone, size in sorted({(kind.backbone, kind.batch_size) for kind in arms}):
         wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
-        fine = wanted.fine_side if backbone in cropped else None
+        fine = None
+        if backbone in cropped:
+            fine = wanted.fine_side
         store = build_store(
             of_size[size],
             # A store's key does not say which images of the data it holds.
@@ -156,7 +167,9 @@ def _few_images(data_set: DataSet, *, n_train: int) -> DataSet:
     n_classes = len(data_set.facts.class_names)
     splits = {}
     for name, split in data_set.splits.items():
-        n_images = n_train if name == "train" else min(len(split.labels), N_HELD_OUT)
+        n_images = min(len(split.labels), N_HELD_OUT)
+        if name == "train":
+            n_images = n_train  # whole batches, whatever the data have
         splits[name] = _part(split, n_images, n_classes=n_classes)
     return DataSet(data_set.facts, splits)
 
@@ -167,6 +180,7 @@ def _part(split: Split, n_images: int, *, n_classes: int) -> Split:
     From the beginning again where there are too few.
     """
     in_turn = targets_of_array(split.labels, n_classes=n_classes).in_turn()
+    # np.resize repeats from the beginning, unlike ndarray.resize, which fills up with zeros.
     chosen = np.resize(in_turn, n_images)
     # Numbered, since an image that comes twice must not have the same id twice.
     ids = tuple(f"{number} {split.image_ids[i]}" for number, i in enumerate(chosen))
@@ -179,6 +193,7 @@ def _request(
     """The arm's first trial, as short as a probe is."""
     folder.mkdir()
     trial = resolved.first_trial(arm)
+    # Its id is another one then, which does not matter: it stays in the scratch folder.
     short = trial.recipe.model_copy(update={"epochs": EPOCHS, "patience": None})
     return TrialRequest(
         trial=trial.model_copy(update={"recipe": short}),
@@ -187,7 +202,7 @@ def _request(
         store_path=store,
         folder=folder,
         compute=compute,
-        # One cache a probe: a view that another kind left there would cost nothing.
+        # A cache of its own: a view that another kind had left there would cost nothing.
         cache=CacheSpec(folder=folder / "activations", max_gb=_CACHE_GB),
     )
 
@@ -200,7 +215,9 @@ def _run(executor: LocalExecutor, requests: Sequence[TrialRequest]) -> _ProbeRun
     waits_s: list[float] = []
 
     def next_request(_: object) -> TrialRequest | None:
-        return left.pop(0) if left else None
+        if not left:
+            return None
+        return left.pop(0)
 
     def on_event(event: Event) -> None:
         if isinstance(event, TrialStarted):
@@ -220,7 +237,9 @@ def _run(executor: LocalExecutor, requests: Sequence[TrialRequest]) -> _ProbeRun
 def _outcome_of(event: TrialEnded) -> TrialOutcome:
     if event.outcome is not None:
         return event.outcome
-    why = event.state.value if event.failure is None else event.failure.message
+    why = event.state.value
+    if event.failure is not None:
+        why = event.failure.message
     raise StoreError(
         f"a probe must run before the cost can be estimated, it did not: {why}; "
         "plan without --probe."
@@ -231,11 +250,15 @@ def _measured(kind: Kind, outcome: TrialOutcome, few: DataSet) -> Measured:
     """Take the passes through the prefix out of what was timed: they are counted apart."""
     sizes = _sizes(few)
     metrics = outcome.metrics
-    n_views = 1 if kind.augment == CLEAN else EPOCHS
+    # Augmented images are other images in every epoch; clean ones pass the prefix once.
+    n_views = EPOCHS
+    if kind.augment == CLEAN:
+        n_views = 1
     n_passes = n_views * sizes["train"] + sizes["val"] + sizes["test"]
     prefix_s = metrics["time/prefix_s"] / n_passes
     train_s = sizes["train"] * prefix_s
     val_s = sizes["val"] * prefix_s
+    # Never below 0: the passes are a mean, and a clock's noise can make a part smaller than it.
     end_s = max(0.0, metrics[END_S] - sizes["test"] * prefix_s) / sizes["test"]
     if kind.classifier != "linear":
         # Fitted at once: val's view is computed before the fit, train's is in its "steps".
@@ -249,7 +272,9 @@ def _measured(kind: Kind, outcome: TrialOutcome, few: DataSet) -> Measured:
         )
     # Train's view is computed before an epoch's first step. Between the two epochs come val's view
     # and, where images are augmented, train's next one.
-    between_s = val_s if n_views == 1 else val_s + train_s
+    between_s = val_s
+    if n_views > 1:
+        between_s += train_s
     return Measured(
         start_s=max(0.0, metrics[START_S] - train_s),
         step_s=metrics[STEP_S],

@@ -17,7 +17,7 @@ from ablate.grid.grid_file import Grid
 from ablate.reporting.evidence.planned import Planned, planned_comparisons
 from ablate.reporting.statistics.power import Design, smallest_effect
 from ablate.reporting.statistics.verdict import ALPHA
-from ablate.study.record import ArmRecord, StudyRecord
+from ablate.study.record import StudyRecord
 from ablate.study.tasks import metric_prose, task_of
 from ablate.workflow.plan.past_studies import MeasuredNoise, PastStudies
 
@@ -109,7 +109,10 @@ class Prospects:
     @property
     def n_timed(self) -> int:
         """Arms whose trials were timed."""
-        return sum(arm.trial_s is not None for arm in self.arms)
+        n_timed = 0
+        for arm in self.arms:
+            n_timed += arm.trial_s is not None
+        return n_timed
 
 
 def prospects_of(
@@ -122,29 +125,43 @@ def prospects_of(
     """Return what the study of `record` can show. `probed_s`: arm_id -> seconds, as measured."""
     task = task_of(record.task)
     backbones = frozenset(arm.recipe.backbone for arm in record.arms)
+    # Of the same backbones alone: networks differ in how much a seed moves them.
     noise = _noise(grid, past.noise(f"test/{task.primary}", backbones=backbones))
     planned = planned_comparisons(record)
+    # Measured for this plan, on this machine, today: better than what earlier studies took.
     trial_s = probed_s or past.trial_s()
-    arms = tuple(_arm_cost(arm, trial_s) for arm in record.arms)
+    arms = []
+    for arm in record.arms:
+        arms.append(ArmCost(arm.name, arm.arm_id, trial_s.get(arm.arm_id)))
     n_seeds = len(record.seeds)
-    time_from = ""
-    if any(arm.trial_s is not None for arm in arms):
-        time_from = "measured steps" if probed_s else "earlier studies"
+    findings = []
+    for comparison in planned:
+        findings.append(_finding(comparison, n_seeds, noise))
     return Prospects(
         metric=metric_prose(task.primary),
         n_seeds=n_seeds,
         noise=noise,
-        findings=tuple(_finding(one, n_seeds, noise) for one in planned),
+        findings=tuple(findings),
         by_seeds=tuple(_by_seeds(planned, arms, n_seeds, noise)),
-        arms=arms,
-        time_from=time_from,
+        arms=tuple(arms),
+        time_from=_time_from(arms, is_probed=bool(probed_s)),
         confirming=_confirming(record, arms, noise),
     )
 
 
+def _time_from(arms: Sequence[ArmCost], *, is_probed: bool) -> str:
+    if all(arm.trial_s is None for arm in arms):
+        return ""
+    if is_probed:
+        return "measured steps"
+    return "earlier studies"
+
+
 def _noise(grid: Grid, measured: MeasuredNoise | None) -> Noise:
+    # From what was seen to what was said, then to what is usual.
     if measured is not None:
         source = f"measured in the study of grid {measured.grid} ({measured.df} degrees of freedom)"
+        # Scores run from 0 to 1, points from 0 to 100.
         return Noise(100 * measured.sd, source, is_guess=False)
     if grid.noise is not None:
         return Noise(grid.noise, "a guess, stated in the grid file", is_guess=True)
@@ -159,7 +176,10 @@ def _confirming(record: StudyRecord, arms: Sequence[ArmCost], noise: Noise) -> C
     n_seeds = record.n_confirm
     if not n_seeds:
         return None
-    timed = {arm.arm_id: arm.trial_s for arm in arms if arm.trial_s is not None}
+    timed: dict[str, float] = {}
+    for arm in arms:
+        if arm.trial_s is not None:
+            timed[arm.arm_id] = arm.trial_s
     n_arms = min(MOST_CONFIRMED, len(arms))
     seconds = None
     if timed:
@@ -178,17 +198,15 @@ def _confirming(record: StudyRecord, arms: Sequence[ArmCost], noise: Noise) -> C
     )
 
 
-def _arm_cost(arm: ArmRecord, trial_s: Mapping[str, float]) -> ArmCost:
-    return ArmCost(arm.name, arm.arm_id, trial_s.get(arm.arm_id))
-
-
 def _finding(planned: Planned, n_seeds: int, noise: Noise) -> Finding:
     comparison = planned.comparison
-    named = zip(comparison.axes, comparison.against, strict=True)
+    against = []
+    for axis, level in zip(comparison.axes, comparison.against, strict=True):
+        against.append(f"{axis}={level}")
     return Finding(
         kind=comparison.kind,
         name=comparison.name,
-        against=" ".join(f"{axis}={level}" for axis, level in named),
+        against=" ".join(against),
         n_cells=len(comparison.contrast.cells),
         smallest=_smallest(planned.design, n_seeds, noise.sd),
     )
@@ -198,20 +216,27 @@ def _by_seeds(
     planned: Sequence[Planned], arms: Sequence[ArmCost], n_seeds: int, noise: Noise
 ) -> list[WithSeeds]:
     """The design as it is, and with other numbers of seeds."""
-    per_seed = [arm.trial_s for arm in arms if arm.trial_s is not None]
+    timed = [arm.trial_s for arm in arms if arm.trial_s is not None]
+    seed_s: float | None = None
+    if timed:
+        # Arms that nobody timed count as the mean of the others.
+        seed_s = len(arms) * sum(timed) / len(timed)
     rows = []
+    # The grid's own number stands among the others, once, in order.
     for number in sorted({n_seeds, *SEEDS}):
         sizes = []
         for one in planned:
             size = _smallest(one.design, number, noise.sd)
             if size is not None:
                 sizes.append(size)
+        seconds = None
+        if seed_s is not None:
+            seconds = number * seed_s
         row = WithSeeds(
             n_seeds=number,
             smallest=min(sizes, default=None),
             largest=max(sizes, default=None),
-            # Arms that nobody timed count as the mean of the others.
-            seconds=number * len(arms) * sum(per_seed) / len(per_seed) if per_seed else None,
+            seconds=seconds,
         )
         rows.append(row)
     return rows
@@ -219,5 +244,8 @@ def _by_seeds(
 
 @cache
 def _smallest(design: Design, n_seeds: int, sd: float) -> float | None:
+    # Kept: a plan asks for the same few designs again and again, and each inverts a noncentral t.
     size = smallest_effect(design, n_seeds, sd=sd)
-    return size if math.isfinite(size) else None
+    if not math.isfinite(size):
+        return None
+    return size

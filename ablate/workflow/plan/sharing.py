@@ -22,7 +22,8 @@ from ablate.study.view_identity import (
     train_views_name,
     view_name,
 )
-from ablate.study.weights_identity import WeightsIdentity, weights_name
+from ablate.study.weights_identity import WeightsIdentity
+from ablate.workflow.prepare.check_arms import weights_of
 from ablate.workflow.prepare.cut_depths import cut_depths
 from ablate.workflow.prepare.network_facts import NetworkFacts
 from ablate.workflow.prepare.resolved import Resolved
@@ -78,9 +79,10 @@ class _Counted:
         self, parts: Sequence[Part], n_images: Mapping[str, int], *, of_train: Sequence[int]
     ) -> tuple[int, int]:
         """Count the phases of a row; return its passes alone and together."""
-        alone = sum(_alone(part, n_images, of_train=of_train) for part in parts)
+        alone = 0
         together = 0
         for part in parts:
+            alone += _alone(part, n_images, of_train=of_train)
             for name, count in views_of(part, n_images):
                 if name not in self.names:
                     self.names.add(name)
@@ -106,15 +108,19 @@ def sharing_table(
     device = networks.device()
     counted = _Counted()
     rows: list[dict[str, object]] = []
+    # Each row counts what no row before it has: the order decides where a view stands.
     for group in sorted(groups, key=_row_order):
         parts = groups[group]
         cost = networks.prefix_cost(group.backbone, group.image_size, group.depth)
+        # The same question that a trial asks: below a certain cost an activation takes longer to
+        # read than to compute.
         is_cut = group.depth > 0 and cost.is_worth_keeping(device)
         alone = together = 0
         if is_cut:
             alone, together = counted.count(parts, data.n_images, of_train=data.of_train)
         # Clean views are kept whoever needs them: every epoch of a trial needs them again.
-        is_shared = group.policy == CLEAN or max(users[name] for name in _names(parts)) > 1
+        n_users = max(map(users.__getitem__, _names(parts)))
+        is_shared = group.policy == CLEAN or n_users > 1
         row = _row(group, parts, cost)
         row |= {
             "passes alone": f"{alone:,}",
@@ -136,17 +142,20 @@ def parts_of(
     weights: Mapping[str, WeightsIdentity],
 ) -> Iterator[tuple[int, Part]]:
     """Yield the depth of the cut and the phase, for each phase of an arm."""
-    trunks = {
-        seed: planned_trunk(recipe, pooling=facts.pooling, seed=seed, weights=weights)
-        for seed in seeds
-    }
+    trunks = {}
+    for seed in seeds:
+        trunks[seed] = planned_trunk(recipe, pooling=facts.pooling, seed=seed, weights=weights)
     phases = phases_of(recipe)
     first = 0
     for number, depth in enumerate(cut_depths(recipe, facts)):
         # A classifier that is fitted at once sees every image once, whatever `epochs` says.
-        n_epochs = 1 if recipe.is_fitted else phases[number].epochs
+        n_epochs = phases[number].epochs
+        if recipe.is_fitted:
+            n_epochs = 1
+        # Test is shown once, after the last phase.
         is_last = number == len(phases) - 1
         yield depth, Part(recipe, policy, trunks, range(first, first + n_epochs), is_last)
+        # Epochs are counted on over the phases, since views are drawn by their epoch.
         first += n_epochs
 
 
@@ -157,6 +166,7 @@ def n_used(recipe: Recipe, of_train: Sequence[int]) -> int:
     """
     if recipe.shots is None:
         return sum(of_train)
+    # A class with fewer images than shots is used whole.
     return sum(min(count, recipe.shots) for count in of_train)
 
 
@@ -164,16 +174,16 @@ def views_of(part: Part, n_images: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return the views that a phase needs over its seeds, by name, and the images of each."""
     views = []
     for seed, trunk in part.trunks.items():
+        # Val is looked at in every phase, test once, by the weights at the end.
         showings = [Showing("val")]
         if part.is_last:
             showings.append(Showing("test"))
         if part.policy == CLEAN:
             showings.append(Showing("train"))
         else:
-            showings += [
-                Showing("train", policy=part.policy, seed=seed, epoch=epoch)
-                for epoch in part.epochs
-            ]
+            # Drawn by seed and epoch: every epoch is a view of its own.
+            for epoch in part.epochs:
+                showings.append(Showing("train", policy=part.policy, seed=seed, epoch=epoch))
         for showing in showings:
             views.append((view_name(trunk, showing), n_images[showing.split]))
     return views
@@ -182,9 +192,10 @@ def views_of(part: Part, n_images: Mapping[str, int]) -> list[tuple[str, int]]:
 def _groups(
     resolved: Resolved, facts: Mapping[str, RecipeFacts], networks: NetworkFacts
 ) -> dict[Group, list[Part]]:
-    weights = _weights_of(resolved, networks)
+    arms = resolved.expansion.arms
+    weights = weights_of(arms, networks, image_size=resolved.data.image_size)
     groups: dict[Group, list[Part]] = {}
-    for arm in resolved.expansion.arms:
+    for arm in arms:
         built = facts[arm.arm_id]
         policy = policy_word(arm.recipe, source=resolved.data.source)
         parts = parts_of(
@@ -198,21 +209,11 @@ def _groups(
     return groups
 
 
-def _weights_of(resolved: Resolved, networks: NetworkFacts) -> dict[str, WeightsIdentity]:
-    """`weights_name` -> what is loaded: two words may stand for the same tensors."""
-    weights: dict[str, WeightsIdentity] = {}
-    recipes = {weights_name(arm.recipe): arm.recipe for arm in resolved.expansion.arms}
-    for name, recipe in recipes.items():
-        identity = networks.check_weights(recipe, image_size=resolved.data.image_size)
-        if identity is not None:
-            weights[name] = identity
-    return weights
-
-
 def _users(groups: Mapping[Group, Sequence[Part]]) -> Counter[str]:
     """Name of a trial's views of train -> phases of trials that need them."""
     users: Counter[str] = Counter()
     for group, parts in groups.items():
+        # Without a frozen prefix there is nothing to keep, so nothing is used.
         if group.depth > 0:
             users.update(_names(parts))
     return users
@@ -231,6 +232,7 @@ def _row_order(group: Group) -> tuple[str, int, str]:
 
 def _alone(part: Part, n_images: Mapping[str, int], *, of_train: Sequence[int]) -> int:
     """Passes of all seeds of a phase, if every trial ran by itself."""
+    # Alone, a trial would send its own train images through, not the whole split.
     each = len(part.epochs) * (n_used(part.recipe, of_train) + n_images["val"])
     if part.is_last:
         each += n_images["test"]

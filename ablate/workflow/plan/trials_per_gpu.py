@@ -34,6 +34,7 @@ def with_trials_per_gpu(
             "--trials-per-gpu auto must come with --executor local, "
             "memory is measured on this machine; name a number for a cluster"
         )
+    # Built anew: remembered facts are a plan's, and this is a run.
     kinds = kinds_of(resolved, check_arms(resolved).facts)
     # One worker: what two take side by side is what is to be found out.
     probes = probe_kinds(resolved, kinds, folders, threads=threads, workers=1)

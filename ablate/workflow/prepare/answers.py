@@ -16,7 +16,9 @@ def read_answer(path: Path) -> dict[str, Any] | None:
         answer = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return answer if isinstance(answer, dict) else None
+    if not isinstance(answer, dict):
+        return None
+    return answer
 
 
 def write_answer(path: Path, answer: dict[str, Any]) -> None:

@@ -6,12 +6,12 @@ cannot be read stop a study here, and not after hours of its other arms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
 from ablate.errors import SpecError
-from ablate.model.backbone_facts import RecipeFacts
+from ablate.model.backbone_facts import ImageSize, RecipeFacts
 from ablate.recipe.class_weight_rules import check_class_weights
 from ablate.recipe.one_image import asks_for_one_image, one_image_mistake
 from ablate.recipe.recipe import Recipe
@@ -36,6 +36,8 @@ _SHAPELESS_FIELDS = (
 )
 _SHAPELESS = {name: Recipe.model_fields[name].default for name in _SHAPELESS_FIELDS}
 """Fields that do not change the network: arms that differ in nothing else are built once."""
+# All other fields, without asking which of them matter: an arm that is built once too often costs
+# half a second, one that is not built can stop a study after hours.
 _shape_of = attrgetter(*(name for name in Recipe.model_fields if name not in _SHAPELESS))
 
 Weights = dict[str, WeightsIdentity]
@@ -62,7 +64,7 @@ def check_arms(resolved: Resolved, *, networks: NetworkFacts | None = None) -> C
     facts = _facts_of_arms(resolved, networks)
     # Weights come after the facts: a hub is not asked for hundreds of MB on behalf of a grid that
     # could not be trained anyway.
-    weights = _weights_of_arms(resolved, networks)
+    weights = weights_of(resolved.arms_to_check, networks, image_size=resolved.data.image_size)
     check_depths_differ(resolved.arms_to_check, facts)
     return CheckedArms(facts, weights)
 
@@ -72,6 +74,7 @@ def _facts_of_arms(resolved: Resolved, networks: NetworkFacts) -> dict[str, Reci
     built: dict[tuple[object, ...], RecipeFacts] = {}
     for arm in resolved.arms_to_check:
         try:
+            # Before the network is built: it needs the data's classes alone.
             check_class_weights(arm.recipe, resolved.data_set.facts.class_names)
             shape = _shape_of(arm.recipe)
             if shape not in built:
@@ -98,11 +101,18 @@ def _check_one_image(recipe: Recipe, facts: RecipeFacts) -> None:
         raise SpecError(one_image_mistake(recipe))
 
 
-def _weights_of_arms(resolved: Resolved, networks: NetworkFacts) -> Weights:
-    recipes = {weights_name(arm.recipe): arm.recipe for arm in resolved.arms_to_check}
+def weights_of(
+    arms: Iterable[ArmRecord], networks: NetworkFacts, *, image_size: ImageSize
+) -> Weights:
+    """`weights_name` -> what is loaded: two words may stand for the same tensors.
+
+    Recipes with random weights are not in it. Raises WeightsError.
+    """
+    # Any recipe with these weights will do; each file is read once.
+    recipes = {weights_name(arm.recipe): arm.recipe for arm in arms}
     weights: Weights = {}
     for name, recipe in sorted(recipes.items()):
-        identity = networks.check_weights(recipe, image_size=resolved.data.image_size)
+        identity = networks.check_weights(recipe, image_size=image_size)
         if identity is not None:
             weights[name] = identity
     return weights

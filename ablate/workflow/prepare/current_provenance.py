@@ -10,6 +10,7 @@ from pathlib import Path
 from ablate._version import __version__
 from ablate.study.provenance import Provenance, provenance_to_tags
 
+# Those that can change a score, a proposal or a record. Not pandas, not the figures' libraries.
 LIBRARIES = ("torch", "torchvision", "timm", "peft", "numpy", "optuna", "mlflow")
 
 
@@ -43,6 +44,7 @@ def commit() -> str:
 
 def _commit_of(file: Path) -> str:
     """The commit that `file` of this package belongs to."""
+    # ablate/workflow/prepare/ lies three folders below the checkout.
     root = file.parents[3]
     try:
         # An installed package often lies inside somebody's own checkout, which does not track it.
@@ -52,7 +54,9 @@ def _commit_of(file: Path) -> str:
         changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "ablate")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return f"{head}-dirty" if changed else head
+    if changed:
+        return f"{head}-dirty"
+    return head
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -33,19 +33,26 @@ def waypoints_of(
             arm.recipe, pooling=of_arm.pooling, seed=0, weights=weights, compute=compute
         )
         name = train_views_name(trunk, policy=CLEAN, seed=0)
+        # Of clean views: at which depths a trunk is cut does not depend on how images are
+        # augmented.
         depths = cut_depths(arm.recipe, of_arm)
         depths_of_trunk[name].update(depths)
         trunk_of_arm[arm.arm_id] = name
         deepest[arm.arm_id] = max(depths)
     waypoints = {}
     for arm_id, name in trunk_of_arm.items():
-        earlier = [depth for depth in depths_of_trunk[name] if 0 < depth < deepest[arm_id]]
-        waypoints[arm_id] = tuple(sorted(earlier))
+        earlier = []
+        for depth in sorted(depths_of_trunk[name]):
+            # At 0 there is nothing to keep but the images themselves.
+            if 0 < depth < deepest[arm_id]:
+                earlier.append(depth)
+        waypoints[arm_id] = tuple(earlier)
     return waypoints
 
 
 def cut_depths(recipe: Recipe, facts: RecipeFacts) -> tuple[int, ...]:
     """Leading units that are neither free nor adapted, in each phase of training."""
+    # One phase: adapters can shorten what stays as it is. They do not go with phases.
     if len(facts.phase_depths) <= 1:
         return (cut_depth(recipe, facts),)
     if _mixes_images(recipe):

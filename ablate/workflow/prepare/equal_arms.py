@@ -56,6 +56,7 @@ def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, Re
 
 def _trained_as(recipe: Recipe, facts: RecipeFacts) -> str:
     """The same text for recipes that train the same network in the same way."""
+    # Depths are counted in units here, however the file named them: -1, all, or a number.
     fields: dict[str, object] = {"depth": facts.depth}
     for name, value in canonical(recipe).items():
         if name not in _SETTLED_FIELDS:
@@ -66,4 +67,5 @@ def _trained_as(recipe: Recipe, facts: RecipeFacts) -> str:
     # lr_ratio is the trunk's learning rate over the head's: adapters sit in the trunk, too.
     if is_trunk_free or recipe.adapter_kind != "none":
         fields["lr_ratio"] = recipe.lr_ratio
+    # By their text: values of one field can be of different types, which do not sort.
     return repr(sorted(fields.items(), key=str))

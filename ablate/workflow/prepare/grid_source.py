@@ -19,16 +19,19 @@ def other_source(folder: Path, grid_file: Path) -> Path | None:
     note = folder / SOURCE
     current = grid_file.absolute()
     former = _former_source(note)
-    is_other = former is not None and former != current and not _say_the_same(former, current)
     write_text(note, f"{current}\n")
-    return former if is_other else None
+    if former is None or former == current or _say_the_same(former, current):
+        return None
+    return former
 
 
 def _former_source(note: Path) -> Path | None:
     """The file that is noted, where it is still there."""
     try:
         former = Path(note.read_text().strip())
-        return former if former.is_file() else None
+        if former.is_file():
+            return former
+        return None
     except (OSError, ValueError):
         # Notes of a damaged disk are no reason to refuse a run; the next line writes a good one.
         return None
@@ -38,4 +41,4 @@ def _say_the_same(first: Path, second: Path) -> bool:
     try:
         return first.read_bytes() == second.read_bytes()
     except OSError:
-        return True
+        return True  # nobody can say that they differ

@@ -33,6 +33,7 @@ def build_stores(
 
     Images are decoded only where no earlier study has left them. Raises DataError, StoreError.
     """
+    # By backbone: image size and interpolation are its own, whatever arm it trains in.
     wanted = {}
     cropped = set()
     for arm in resolved.arms_to_check:
@@ -43,7 +44,9 @@ def build_stores(
     # In order of their names: the messages and the disk see the same in every run.
     for backbone, preprocessing in sorted(wanted.items()):
         # Crops are magnified: they are taken from finer images, which take more disk.
-        fine = preprocessing.fine_side if backbone in cropped else None
+        fine = None
+        if backbone in cropped:
+            fine = preprocessing.fine_side
         store = build_store(
             resolved.data_set,
             home=folders.home,

@@ -24,6 +24,7 @@ from ablate.study.request import Compute
 from ablate.workflow.prepare.prepared import Prepared
 
 Kind = Literal["local", "inline", "ray"]
+# `module:function`, as text: workers import it by name, so that this process never imports torch.
 RUN_TRIAL = "ablate.training.trial_run:run_trial"
 CHOOSE_COMPUTE = "ablate.training.machine.precision:choose_compute"
 MEMORY_PER_WORKER_MB = 2000.0
@@ -104,10 +105,12 @@ def _on_cluster(
             )
         else:
             share = Share(cpus=threads, environment=cpu_environment(threads))
+        # Asked of a node, which may have another processor or GPU than the machine of the command.
         compute: Compute = call_on_node(CHOOSE_COMPUTE, share, threads=threads)
         executor = RayExecutor(
             RUN_TRIAL,
             share=share,
+            # A cluster says when it is full; more slots than trials would stand idle.
             max_slots=min(machines.workers or n_trials, n_trials),
             timeout_s=machines.timeout_s,
         )
@@ -124,10 +127,14 @@ def choose_slots(compute: Compute, machines: Machines, *, n_trials: int) -> tupl
         slots = gpu_slots(
             _visible_gpus(), threads=compute.threads, trials_per_gpu=machines.trials_per_gpu
         )
+        # `gpu_slots` takes one of each GPU before a second one of any, so that cutting spreads
+        # trials.
         return slots[: min(machines.workers or len(slots), n_trials)]
     by_memory = slots_that_fit(
         machines.peak_mb or MEMORY_PER_WORKER_MB, total_mb=_host_memory_mb(), margin=0.1
     )
+    # The cores that this process may use: a container or a cluster's job has fewer than the
+    # machine.
     by_cores = len(os.sched_getaffinity(0)) // compute.threads
     fitting = max(1, min(by_cores, by_memory))
     return cpu_slots(min(machines.workers or fitting, n_trials), threads=compute.threads)
@@ -137,7 +144,7 @@ def _visible_gpus() -> list[str]:
     """GPUs as CUDA_VISIBLE_DEVICES names them: numbers or UUIDs."""
     import torch
 
-    all_of_them = ",".join(str(index) for index in range(torch.cuda.device_count()))
+    all_of_them = ",".join(map(str, range(torch.cuda.device_count())))
     return os.environ.get("CUDA_VISIBLE_DEVICES", all_of_them).split(",")
 
 

@@ -27,6 +27,7 @@ from ablate.workflow.prepare.answers import read_answer, stamps_of, write_answer
 
 Device = Literal["cpu", "cuda"]
 Value = TypeVar("Value")
+# Those that build networks, or that say which weights there are.
 _LIBRARIES = ("torch", "torchvision", "timm", "peft", "safetensors", "huggingface-hub")
 _CODE = ("model", "recipe", "study")
 """Packages of `ablate` that decide what a network is."""
@@ -120,6 +121,7 @@ class CachedFacts:
         """See `NetworkFacts`."""
         # A relative path means another file in another working directory.
         path = self._path(["weights", weights_name(recipe), image_size, str(Path.cwd())])
+        # Not `_remembered`: an answer about files is only as good as the files are old.
         known = _KnownWeights.read(path)
         if known is not None and known.is_current():
             return known.identity
@@ -148,10 +150,14 @@ class CachedFacts:
         """See `NetworkFacts`."""
         # A card or a driver that comes or goes changes these, and torch need not be imported.
         nodes: list[str] = []
+        # CUDA; ROCm; CUDA in Windows' subsystem for Linux.
         for pattern in ("nvidia*", "kfd", "dxg"):
-            nodes += [path.name for path in Path("/dev").glob(pattern)]
+            for path in Path("/dev").glob(pattern):
+                nodes.append(path.name)
         driver = Path("/proc/driver/nvidia/version")
-        driver_text = driver.read_text() if driver.is_file() else ""
+        driver_text = ""
+        if driver.is_file():
+            driver_text = driver.read_text()
         answer = self._remembered(
             ["device", sorted(nodes), driver_text],
             lambda known: _KnownDevice(**known),
@@ -177,6 +183,7 @@ class CachedFacts:
         return answer
 
     def _path(self, question: list[Any]) -> Path:
+        # Whatever changes is part of the name: an answer that no longer holds is never found.
         text = json.dumps([surroundings(), question], sort_keys=True)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
 
@@ -222,6 +229,7 @@ class _KnownWeights:
 
 def surroundings() -> str:
     """Everything that any answer depends on: versions, this code, and the environment."""
+    # sys.version too: another Python is another torch.
     settings = [f"{name}={os.environ.get(name)}" for name in _SETTINGS]
     return "\x1f".join([sys.version, *_versions(), _digest_of_code(), *settings])
 

@@ -13,13 +13,16 @@ MAX_THREADS = 64
 
 Last digits of scores depend on the threads, so those of a larger machine can be asked for.
 """
+# More only wait for one another; a few more than cores can hide waits for the disk.
 WORKERS_PER_CORE = 4
 MAX_WORKERS = 10_000
 """On a cluster, whose cores are not known here."""
+# Beyond any disk: a slip of the finger, or bytes instead of GB.
 MAX_CACHE_GB = 1_000_000.0
 MAX_RETRIES = 100
 MAX_STEPS = 100_000
 MAX_TRIALS_PER_GPU = 64
+# Ten years: no study lasts longer, and every clock and wait takes it.
 _MAX_SECONDS = 3650 * 86400.0
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -39,6 +42,7 @@ def check_workers(workers: int | None, *, is_local: bool = True) -> None:
     if workers is None:
         return
     if is_local:
+        # At least 16, so that what holds on a workstation can be tried out on a laptop.
         most = max(16, WORKERS_PER_CORE * n_cores())
         place = f"this machine of {n_cores()} cores"
     else:
@@ -86,7 +90,9 @@ def read_trials_per_gpu(text: str) -> int | None:
     # `isdecimal` alone is true for digits of other scripts; int() of a very long text is refused.
     is_number = text.isascii() and text.isdecimal() and len(text) <= 4
     if not is_number or not 1 <= int(text) <= MAX_TRIALS_PER_GPU:
-        shown = text if len(text) <= 40 else text[:37] + "..."
+        shown = text
+        if len(text) > 40:
+            shown = text[:37] + "..."
         raise SpecError(
             "--trials-per-gpu must be auto or a whole number from 1 to "
             f"{MAX_TRIALS_PER_GPU}, got {shown!r}"
@@ -101,8 +107,13 @@ def read_seconds(text: str, *, option: str) -> float:
         raise SpecError(f"{must}{len(text)} characters")
     written = text.strip().lower()
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", written, re.ASCII)
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    is_all_read = "".join(number + unit for number, unit in parts) == written
+    seconds = 0.0
+    read = ""
+    for number, unit in parts:
+        seconds += float(number) * _SECONDS[unit]
+        read += number + unit
+    # findall passes over what it does not know: "3 weeks" would be 3 seconds.
+    is_all_read = read == written
     if not is_all_read or seconds <= 0:
         raise SpecError(f"{must}{text!r}")
     if seconds > _MAX_SECONDS:

@@ -62,6 +62,7 @@ class Prepared:
         Its trials need the same views of train through the same frozen trunk, wherever they split
         it.
         """
+        # Nothing is kept, so no trial waits for another one's views.
         if self.cache.max_gb == 0 or trial.arm_id not in self.cut_arms:
             return None
         trunk = planned_trunk(
@@ -89,6 +90,7 @@ class Prepared:
 
     def _cache_of(self, trial: Trial) -> CacheSpec:
         unit = self.unit_of(trial)
+        # How many trials need the same views: the cache keeps augmented ones only for several.
         n_users = 1
         if unit is not None:
             n_users = self._unit_sizes.get(unit, _MANY_USERS)
@@ -120,6 +122,7 @@ def prepare(
     check_writable(folders.home)
     arms = _check(resolved, folders, on_progress=on_progress)
     n_threads = slot_threads(threads, _study_folders(resolved, folders))
+    # Before the stores: a machine whose GPU does not work is known before images are decoded.
     compute = _choose_compute(folders, threads=n_threads, on_progress=on_progress)
     stores = build_stores(resolved, arms.facts, folders, on_progress=on_progress)
     data = with_pixel_facts(resolved.record.data, stores)

@@ -74,11 +74,15 @@ def resolve(
         grid.data, data_dir=folders.data_dir, allow_fallback=allow_fallback, task=grid.task
     )
     fingerprint = data_set.facts.fingerprint
+    # Before the cells are gone through: AUROC of two classes needs two, and only the data say so.
     _check_metrics(grid, source=data.source, class_names=data_set.facts.class_names)
     expansion = expand(grid, data=data, fingerprint=fingerprint)
-    chosen = tuple(seeds) if seeds else grid.seeds
+    chosen = grid.seeds
+    if seeds:
+        chosen = tuple(seeds)
     # A pilot that trained with one of the study's seeds would choose on what is reported.
     check_pilot_seed(grid, (*chosen, *noise_seeds(grid, chosen)))
+    # Arms and ids first, then what is asked of them; the trials follow from both.
     record = study_record(grid, expansion, facts=data_set.facts, seeds=chosen, command=command)
     trials = study_trials(grid, expansion, data=data, fingerprint=fingerprint, seeds=chosen)
     pilot = _pilot_plan(grid, expansion, record, data=data)
@@ -107,7 +111,7 @@ def _check_metrics(grid: Grid, *, source: str, class_names: Sequence[str]) -> No
     Raises SpecError.
     """
     n_classes = len(class_names)
-    shown = [*class_names[:_N_SHOWN]]
+    shown = list(class_names[:_N_SHOWN])
     if n_classes > _N_SHOWN:
         shown.append("...")
     has = f"source {source} has {', '.join(shown)}"
@@ -119,7 +123,8 @@ def _check_metrics(grid: Grid, *, source: str, class_names: Sequence[str]) -> No
     known = [f"val/{metric}" for metric in task_of(grid.task).metrics_of(n_classes)]
     asked = [("select_by", grid.select_by)]
     if grid.search is not None:
-        asked += [("design.search.objectives", metric) for metric in grid.search.objectives]
+        for metric in grid.search.objectives:
+            asked.append(("design.search.objectives", metric))
     for field, metric in asked:
         # Objectives may also be costs, which every task has: those do not begin with val/.
         if metric.startswith("val/") and metric not in known:

@@ -55,16 +55,20 @@ def check_weights_of_past(
     others are known from the folders. A journal that cannot be read is left to whoever runs the
     study. Raises WeightsError naming both digests and the ways out.
     """
+    # What is asked for now, also where an earlier plan did not have it.
     asked = {trial.trial_id: trial for trial in trials}
     for folder in map(StudyFolder, folders):
         known = dict(asked)
+        # A search's trials stand in its plan alone.
         with suppress(StoreError):
-            known |= {trial.trial_id: trial for trial in folder.read_plan().trials}
+            for trial in folder.read_plan().trials:
+                known[trial.trial_id] = trial
         past = _past_of(folder, known, image_size=image_size)
         for name, now in weights.items():
-            others = [
-                (trial_id, then) for trial_id, then in past.get(name, ()) if not then.is_same(now)
-            ]
+            others = []
+            for trial_id, then in past.get(name, ()):
+                if not then.is_same(now):
+                    others.append((trial_id, then))
             if others:
                 raise WeightsError(_refusal(others, now))
 

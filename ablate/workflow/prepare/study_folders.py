@@ -18,4 +18,5 @@ def study_folder(record: StudyRecord, folders: Folders) -> Path:
 def pilot_folder_of(folder: Path, record: StudyRecord) -> Path:
     """Where a pilot keeps its journal: beside the `folder` of the study that it prepares."""
     assert record.stage is not None
+    # Six digits of its id: an edited search is another pilot, with a journal of its own.
     return folder.with_name(f"{folder.name}-{record.stage.kind}-{record.study_id[:6]}")

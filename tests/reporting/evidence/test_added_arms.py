@@ -12,7 +12,7 @@ from support.reports import section, text_of
 
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.second_stage_runs import added_runs, named_runs, stray_runs
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import render_texts
 from ablate.reporting.report_record import report_json
@@ -123,7 +123,7 @@ def test_added_runs_are_known_and_no_strays(whole) -> None:
 def test_the_report_marks_them_and_says_the_same_everywhere(whole) -> None:
     study = _with_added(whole, 0)
     results = compute_results(study.study, study.predictions)
-    texts = render_texts(results, draw_gallery(results))
+    texts = render_texts(results, choose_pictures(results))
     texts["report.html"] = page(texts["README.md"], _NoPictures())
     texts["report.json"] = report_json(report_record(results, files={}))
     found, n_read = contradictions(texts)

@@ -21,7 +21,7 @@ from ablate.reporting.evidence.second_stage_runs import (
     named_runs,
     stray_runs,
 )
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import render_texts
 from ablate.reporting.report_record import report_json
@@ -177,7 +177,7 @@ def test_another_best_arm_by_later_seeds_is_said_and_does_not_take_the_confirmat
 
 def test_every_file_says_the_same_of_fresh_seeds(confirming) -> None:
     results = compute_results(confirming.study, confirming.predictions)
-    texts = render_texts(results, draw_gallery(results))
+    texts = render_texts(results, choose_pictures(results))
     texts["report.html"] = page(texts["README.md"], _NoPictures())
     texts["report.json"] = report_json(report_record(results, files={}))
     found, n_read = contradictions(texts)

@@ -14,9 +14,9 @@ from ablate.recipe.recipe import Recipe
 from ablate.reporting.compute import compute_results
 from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.figures.choose import (
+    choose_pictures,
     compared_values,
     curve_frame,
-    draw_gallery,
     phase_starts,
 )
 from ablate.reporting.figures.draw import draw_confusion, draw_curves
@@ -28,7 +28,7 @@ from ablate.tracking.records import PublishedRun
 
 
 def gallery(published):
-    return draw_gallery(compute_results(published.study, published.predictions))
+    return choose_pictures(compute_results(published.study, published.predictions))
 
 
 def scattered(axes) -> np.ndarray:
@@ -160,7 +160,7 @@ def test_of_many_classes_the_worst_part_is_drawn_with_names_and_shares_of_all(bu
     shown = worst_part(digest.confusion, most=20)
     pairs = confused_pairs(digest.confusion, n_pairs=5)
     assert {label for label, _, _ in pairs} <= set(shown.tolist())
-    figure = draw_gallery(results)["confusion_champion"].figure
+    figure = choose_pictures(results)["confusion_champion"].figure
     names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert sorted(names) == sorted(f"species {position}" for position in shown)
     n_shown = len(shown)

@@ -15,7 +15,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from ablate.reporting.compute import compute_results
-from ablate.reporting.figures.choose import draw_gallery
+from ablate.reporting.figures.choose import choose_pictures
 from ablate.reporting.figures.labels import name_points
 from ablate.reporting.figures.picture import canvas
 from ablate.tracking.records import PublishedRun
@@ -90,7 +90,7 @@ def cut_off(figure: Figure) -> list[str]:
 @pytest.mark.parametrize("kind", STUDIES)
 def test_no_text_is_cut_or_overprinted(build: Callable[..., Any], kind: str) -> None:
     study = build(**STUDIES[kind]).with_runs(with_costs)
-    gallery = draw_gallery(compute_results(study.study, study.predictions))
+    gallery = choose_pictures(compute_results(study.study, study.predictions))
     assert {"arms", "cost", "learning_curves", "confusion_champion"} <= set(gallery)
     for name, picture in gallery.items():
         assert len(picture.alt) > 40 and name

@@ -11,7 +11,8 @@ from scipy import stats
 
 from ablate.reporting.statistics.contrast import Contrast, alone, complete_part, gap
 from ablate.reporting.statistics.estimate import estimates
-from ablate.reporting.statistics.seed_variance import PRIOR_DF, Span, seed_estimates
+from ablate.reporting.statistics.pooled_variance import PRIOR_DF
+from ablate.reporting.statistics.seed_variance import Span, seed_estimates
 
 N_ARMS = 6
 

@@ -7,7 +7,8 @@ import math
 from ablate.quoting import code
 from ablate.reporting.predictions.target_precision import REACHED, SEEDS, VALUES
 from ablate.reporting.results import Results
-from ablate.reporting.text.markdown import bullets, join_sections, mean_sd, plural, table
+from ablate.reporting.text.conclusions import metric_cell
+from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 
 
 def target_section(results: Results) -> str:
@@ -15,9 +16,11 @@ def target_section(results: Results) -> str:
     record = results.record
     if record.target_precision is None:
         return ""
+    # the threshold keeps it on val by construction; what it keeps on test is what the table shows
     target = f"a precision of {record.target_precision:g} on val"
     rows = []
     not_reached = []
+    # best arm on val first, as in the table of arms
     for arm_id in results.arms["arm_id"]:
         reached = f"{_count(results, arm_id, REACHED)} of {_count(results, arm_id, SEEDS)}"
         rows.append([code(results.name(arm_id)), reached, *_values(results, arm_id)])
@@ -39,6 +42,7 @@ def target_sentence(results: Results, arm_id: str) -> str:
     target = results.record.target_precision
     if target is None:
         return ""
+    # both may hold: some seeds reach the target, others do not
     outcomes = []
     if n_reached := _count(results, arm_id, REACHED):
         threshold, precision, recall = _values(results, arm_id)
@@ -69,14 +73,12 @@ def _missed(results: Results, arm_id: str) -> str:
 
 
 def _values(results: Results, arm_id: str) -> list[str]:
-    cells = []
-    for name in VALUES:
-        mean = results.number(arm_id, f"at_target/{name}/mean")
-        sd = results.number(arm_id, f"at_target/{name}/sd")
-        cells.append(mean_sd(mean, sd))
-    return cells
+    return [metric_cell(results, arm_id, f"at_target/{name}") for name in VALUES]
 
 
 def _count(results: Results, arm_id: str, column: str) -> int:
     value = results.number(arm_id, column)
-    return 0 if math.isnan(value) else int(value)
+    # no column, or none of the arm's predictions could be read
+    if math.isnan(value):
+        return 0
+    return int(value)

@@ -19,7 +19,9 @@ from ablate.study.record import StudyRecord
 CLASS_SCORES = {"precision": "precision", "recall": "recall", "f1": "F1", "auroc": "AUROC"}
 """Column of classes.csv -> its heading in a card."""
 N_PAIRS = 5
-_N_MISTAKES, _N_EXAMPLES = 5, 4
+# what fits a page: a table of five rows, and four images beside one that is really of the class
+_N_MISTAKES = 5
+_N_EXAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,14 @@ class ClassDigest:
 
 def class_digest(readings: Readings, record: StudyRecord, arm_id: str) -> ClassDigest | None:
     """Gather an arm's readings, in the order of the seeds; None where there is none."""
-    readable = readings.of_kind(RunReading)
-    runs = [readable[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readable]
+    runs = readings.of_arm(arm_id, record.seeds, RunReading)
     if not runs:
         return None
+    thresholds = []
+    for run in runs:
+        if run.threshold is not None:
+            thresholds.append(run.threshold)
+    # summed, not averaged: tables and figures count predictions
     confusion = np.sum([run.confusion for run in runs], axis=0)
     mistakes = _shared_mistakes([run.mistakes for run in runs])
     return ClassDigest(
@@ -71,20 +77,26 @@ def class_digest(readings: Readings, record: StudyRecord, arm_id: str) -> ClassD
         confusion=confusion,
         n_seeds=len(runs),
         reliability=_pooled_reliability([run.reliability for run in runs]),
+        # NaN where a run stored no val predictions: a mean over some seeds would hide that
         temperature=float(np.mean([run.temperature for run in runs])),
         ece_softened=float(np.mean([run.ece_softened for run in runs])),
         mistakes=_as_mistakes(mistakes.head(_N_MISTAKES)),
         confused=_examples_of_pairs(mistakes, confusion),
-        thresholds=tuple(run.threshold for run in runs if run.threshold is not None),
+        thresholds=tuple(thresholds),
     )
 
 
 def _pooled_reliability(of_seeds: Sequence[Reliability]) -> Reliability:
     """The bins of all seeds' predictions together: means weighted by the predictions in each."""
-    count = np.sum([bins.count for bins in of_seeds], axis=0)
-    # A bin is NaN in a seed that has no prediction in it, and stays NaN where no seed has one.
-    confidence = np.sum([np.nan_to_num(bins.confidence) * bins.count for bins in of_seeds], axis=0)
-    accuracy = np.sum([np.nan_to_num(bins.accuracy) * bins.count for bins in of_seeds], axis=0)
+    count = np.zeros_like(of_seeds[0].count)
+    confidence = np.zeros(len(count))
+    accuracy = np.zeros(len(count))
+    for bins in of_seeds:
+        count += bins.count
+        # a bin is NaN in a seed that has no prediction in it
+        confidence += np.nan_to_num(bins.confidence) * bins.count
+        accuracy += np.nan_to_num(bins.accuracy) * bins.count
+    # ... and stays NaN where no seed has one: 0 / 0
     with np.errstate(invalid="ignore"):
         return Reliability(count=count, confidence=confidence / count, accuracy=accuracy / count)
 
@@ -95,6 +107,8 @@ def _shared_mistakes(of_seeds: Sequence[pd.DataFrame]) -> pd.DataFrame:
     Columns: image_id, label, predicted, mean (confidence), size (seeds).
     """
     # Groups in the order of their keys and a stable sort: ties do not depend on the order of runs.
+    # the same image taken for the same class: seeds that took it for other classes are no evidence
+    # of a wrong label
     same_mistake = pd.concat(of_seeds).groupby(["image_id", "label", "predicted"], sort=True)
     mistakes = same_mistake["confidence"].agg(["mean", "size"]).reset_index()
     return mistakes.sort_values(["size", "mean"], ascending=False, kind="stable")

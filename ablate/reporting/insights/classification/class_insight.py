@@ -47,7 +47,9 @@ class ClassInsight:
 
     def with_columns(self, arms: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
         """The operating point of each arm, where the grid asks for a precision."""
-        return arms if record.target_precision is None else with_target(arms, self.arms)
+        if record.target_precision is None:
+            return arms
+        return with_target(arms, self.arms)
 
     def tables(self, results: Results) -> dict[str, pd.DataFrame]:
         """Scores by class, the best arm's confusion, labels in doubt."""
@@ -60,6 +62,7 @@ class ClassInsight:
             confusion = confusion_frame(digest.confusion, names)
         return {
             "classes": class_frame(self.arms, results.record, scores=tuple(CLASS_SCORES)),
+            # names of files: old reports are verified under them
             "confusion_champion": confusion,
             "suspect_labels": suspect_frame(self.suspects, names),
         }
@@ -67,11 +70,14 @@ class ClassInsight:
     def pictures(self, results: Results) -> list[Picture]:
         """Confusion matrix and reliability diagram of the best arm."""
         digest = results.of_champion(self.arms)
-        return [] if digest is None else class_pictures(digest, results.record.data.class_names)
+        if digest is None:
+            return []
+        return class_pictures(digest, results.record.data.class_names)
 
     def tiles(self, results: Results) -> list[TileFigure]:
         """Confused pairs and mistakes of the best arm, labels in doubt."""
         names = results.record.data.class_names
+        # without a best arm too: all trials together doubt a label
         figures = [suspect_text.suspect_tiles(self.suspects, names)]
         digest = results.of_champion(self.arms)
         if digest is not None:
@@ -85,12 +91,16 @@ class ClassInsight:
     def error_lines(self, results: Results) -> list[str]:
         """The most confused pair, the weakest class, confidence beside accuracy."""
         digest = results.of_champion(self.arms)
-        return [] if digest is None else error_lines(digest, results.record.data.class_names)
+        if digest is None:
+            return []
+        return error_lines(digest, results.record.data.class_names)
 
     def error_parts(self, results: Results, show: ShowFigure) -> list[str]:
         """What the best arm takes for what, and how well it is calibrated."""
         digest = results.of_champion(self.arms)
-        return [] if digest is None else class_sections.error_parts(digest, results, show)
+        if digest is None:
+            return []
+        return class_sections.error_parts(digest, results, show)
 
     def review_parts(self, results: Results, show: ShowFigure) -> list[str]:
         """Labels in doubt."""
@@ -104,6 +114,7 @@ class ClassInsight:
 
     def card_sections(self, results: Results, arm: ArmRecord) -> list[str]:
         """Scores by class, errors, calibration."""
+        # cards are written for every arm, the failed ones too
         digest = self.arms.get(arm.arm_id)
         if digest is None:
             return class_sections.UNREAD_SECTIONS
@@ -115,9 +126,12 @@ class ClassInsight:
 
     def limits(self, results: Results, arm: ArmRecord) -> list[str]:
         """Its weakest classes and its calibration."""
+        # said even where no predictions could be read: the score itself was logged
         calibration = class_sections.calibration_limit(results, arm)
         digest = self.arms.get(arm.arm_id)
-        return [calibration] if digest is None else [weakest_sentence(digest.classes), calibration]
+        if digest is None:
+            return [calibration]
+        return [weakest_sentence(digest.classes), calibration]
 
 
 def class_insight(readings: Readings, record: StudyRecord) -> ClassInsight:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -36,7 +37,9 @@ def _confusion(digest: ClassDigest, class_names: Sequence[str]) -> Picture:
     shown = np.arange(len(class_names), dtype=np.intp)
     if len(shown) > _MOST_CLASSES:
         shown = worst_part(digest.confusion, most=_N_WORST)
+    # over all predicted classes, also those that are not shown: the shares of a row are of these
     n_of_label = digest.confusion.sum(axis=1)
+    # cut first, ordered after: only classes that are shown can be neighbours
     part = digest.confusion[np.ix_(shown, shown)]
     order = similarity_order(part)
     names = [class_names[position] for position in shown[order]]
@@ -48,8 +51,9 @@ def _confusion(digest: ClassDigest, class_names: Sequence[str]) -> Picture:
         f"{of_which}, classes that are taken for each other side by side: "
         f"{100 * accuracy:.1f} % of all predictions lie on the diagonal."
     )
-    figure = draw_confusion(part[np.ix_(order, order)], names, n_of_label[shown[order]])
-    return Picture(CONFUSION, figure, alt)
+    sorted_part = part[np.ix_(order, order)]
+    draw = partial(draw_confusion, sorted_part, names, n_of_label[shown[order]])
+    return Picture(CONFUSION, draw, alt)
 
 
 def _reliability(digest: ClassDigest) -> Picture:
@@ -58,7 +62,7 @@ def _reliability(digest: ClassDigest) -> Picture:
         f"Reliability diagram of the best arm on test, {digest.n_seeds} seeds together: "
         f"accuracy against confidence in {len(bins.count)} bins, calibration error {bins.ece:.3f}."
     )
-    return Picture(RELIABILITY, draw_reliability(bins), alt)
+    return Picture(RELIABILITY, partial(draw_reliability, bins), alt)
 
 
 def class_tiles(
@@ -74,7 +78,8 @@ def class_tiles(
     )
     wrong = []
     for mistake in digest.mistakes:
-        label, predicted = class_names[mistake.label], class_names[mistake.predicted]
+        label = class_names[mistake.label]
+        predicted = class_names[mistake.predicted]
         wrong.append(Tile(("test", mistake.image_id), f"{label},\ntaken for {predicted}"))
     return [TileFigure(CONFUSED, alt, rows), mistakes_figure(wrong)]
 
@@ -83,11 +88,14 @@ def _pair_row(
     mistakes: Sequence[Mistake], n_seeds: int, pooled: Sequence[Pooled], class_names: Sequence[str]
 ) -> tuple[str, list[Tile]]:
     """Images of one class that were taken for another, then one that really is of the other."""
-    label, predicted = mistakes[0].label, mistakes[0].predicted
+    # all of one pair, see `class_digest`
+    label = mistakes[0].label
+    predicted = mistakes[0].predicted
     tiles = []
     for mistake in mistakes:
         caption = f"{mistake.n_seeds} of {n_seeds} seeds"
         tiles.append(Tile(("test", mistake.image_id), caption))
+    # last in the row: what the network believed to see
     tiles.extend(_typical_image(pooled, predicted, class_names))
     return f"{class_names[label]}\ntaken for\n{class_names[predicted]}", tiles
 

@@ -34,18 +34,22 @@ UNREAD_SECTIONS = [
 def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list[str]:
     """Paragraphs of the report on the best arm's errors."""
     names = results.record.data.class_names
+    # sentences first, then what they are taken from
     sentences = error_sentences(digest, names)
     threshold = threshold_sentence(digest, names)
     if threshold:
         sentences.append(threshold)
     pairs = confused_table(digest, names, unit="images")
-    verdict = "Most confused:" if pairs else "No image was taken for another class."
+    verdict = "No image was taken for another class."
+    if pairs:
+        verdict = "Most confused:"
     heading = "The most confident mistakes, those that most seeds made first: look at their labels."
     mistakes = [headed(heading, mistakes_table(digest, names)), show(MISTAKES)]
     return [
         bullets(sentences),
         f"Test predictions of {plural(digest.n_seeds, 'seed')} together. {verdict}",
         in_pairs([join_sections([pairs, show(CONFUSED)]).rstrip(), show(CONFUSION)]),
+        # beside the place where the images would be
         left_out_note(results),
         in_pairs([join_sections(mistakes).rstrip(), show(RELIABILITY)]),
     ]
@@ -54,6 +58,7 @@ def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list
 def card_sections(digest: ClassDigest, results: Results, arm: ArmRecord) -> list[str]:
     """Scores by class, errors and calibration of an arm."""
     seeds = plural(digest.n_seeds, "seed")
+    # each class's scores are those of a binary task: this class, or any other
     note = f"On test, one class against the rest, mean over {seeds}, from the stored predictions."
     return [
         by_class_section(digest.classes, headings=CLASS_SCORES, note=note),
@@ -92,16 +97,13 @@ def _calibration_section(digest: ClassDigest, results: Results, arm: ArmRecord) 
 def _bins_table(bins: Reliability) -> str:
     rows = []
     for place in range(N_BINS):
+        # most networks are sure of most images: the lower bins are often empty
         if not bins.count[place]:
             continue
-        rows.append(
-            [
-                f"{place / N_BINS:.2f} to {(place + 1) / N_BINS:.2f}",
-                str(bins.count[place]),
-                f"{bins.confidence[place]:.3f}",
-                f"{bins.accuracy[place]:.3f}",
-            ]
-        )
+        edges = f"{place / N_BINS:.2f} to {(place + 1) / N_BINS:.2f}"
+        confidence = f"{bins.confidence[place]:.3f}"
+        accuracy = f"{bins.accuracy[place]:.3f}"
+        rows.append([edges, str(bins.count[place]), confidence, accuracy])
     return table(["confidence", "predictions", "mean confidence", "accuracy"], rows)
 
 

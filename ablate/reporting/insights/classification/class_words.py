@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ablate.reporting.results import CardWords
 
+# pasted by users into a session of their own, so it imports all that it uses
 _LOAD_CHAMPION = """import mlflow
 import numpy as np
 from PIL import Image

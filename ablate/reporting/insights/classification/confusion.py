@@ -18,8 +18,10 @@ def most_confused(
 
     Ties stand in the order of the classes.
     """
-    pairs = confused_pairs(counts, n_pairs=n_pairs)
-    return [(class_names[label], class_names[predicted], n) for label, predicted, n in pairs]
+    named = []
+    for label, predicted, n_errors in confused_pairs(counts, n_pairs=n_pairs):
+        named.append((class_names[label], class_names[predicted], n_errors))
+    return named
 
 
 def confused_pairs(counts: NDArray[np.int64], *, n_pairs: int) -> list[tuple[int, int, int]]:
@@ -44,7 +46,9 @@ def similarity_order(counts: NDArray[np.int64]) -> NDArray[np.intp]:
     # Two classes have only one order, and linkage needs two distances.
     if len(counts) < 3:
         return np.arange(len(counts), dtype=np.intp)
+    # shares of the label's images, so that a class with many images is not similar to all
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # near 0 for classes that are taken for each other, 1 for those that never are
     distance = 1 - (shares + shares.T) / 2
     np.fill_diagonal(distance, 0.0)
     # checks=False: rounding leaves the two halves unequal in the last digit
@@ -60,7 +64,9 @@ def worst_part(counts: NDArray[np.int64], *, most: int) -> NDArray[np.intp]:
     """
     n_classes = len(counts)
     chosen: dict[int, None] = {}
+    # pair by pair from the most frequent on, so that both classes of a pair are shown
     for label, predicted, _ in confused_pairs(counts, n_pairs=n_classes**2):
+        # stops, and takes no smaller pair instead: the shown part is the worst without a gap
         if len({*chosen, label, predicted}) > most:
             break
         chosen |= dict.fromkeys((label, predicted))
@@ -73,6 +79,7 @@ def ordered_confusion(
 ) -> tuple[NDArray[np.int64], list[str]]:
     """The counts and the names of the classes, in the order of their similarity."""
     order = similarity_order(counts)
+    # rows and columns alike, so that the diagonal stays the diagonal
     return counts[np.ix_(order, order)], [class_names[position] for position in order]
 
 

@@ -11,11 +11,12 @@ from ablate.metrics.calibration import Reliability
 from ablate.quoting import code
 from ablate.reporting.insights.class_scores import weakest_class_line, weakest_class_sentence
 from ablate.reporting.insights.classification.class_digest import N_PAIRS, ClassDigest
-from ablate.reporting.insights.classification.confusion import most_confused
+from ablate.reporting.insights.classification.confusion import confused_pairs, most_confused
 from ablate.reporting.predictions.classification import Threshold
 from ablate.reporting.results import NOT_MEASURED
 from ablate.reporting.text.markdown import plural, table
 
+# percent are printed without a decimal: closer ones often look the same
 _EVEN = 0.01
 """Confidence and accuracy that are closer than this are called equal."""
 
@@ -31,15 +32,13 @@ def error_sentences(digest: ClassDigest, class_names: Sequence[str]) -> list[str
 
 def error_lines(digest: ClassDigest, class_names: Sequence[str]) -> list[str]:
     """The same in short, for the first screen."""
-    lines = []
-    pairs = most_confused(digest.confusion, class_names, n_pairs=1)
-    if pairs:
-        label, predicted, n = pairs[0]
-        n_of_label = int(digest.confusion[class_names.index(label)].sum())
-        lines.append(f"{code(label)} taken for {code(predicted)}: {n} of {n_of_label}")
-    else:
-        lines.append("no test image is taken for another class")
-    return [*lines, weakest_class_line(digest.classes), _calibration_line(digest)]
+    confused = "no test image is taken for another class"
+    # by positions: two classes may bear one name, and a name would find the first of them
+    for label, predicted, n_errors in confused_pairs(digest.confusion, n_pairs=1):
+        n_of_label = int(digest.confusion[label].sum())
+        names = f"{code(class_names[label])} taken for {code(class_names[predicted])}"
+        confused = f"{names}: {n_errors} of {n_of_label}"
+    return [confused, weakest_class_line(digest.classes), _calibration_line(digest)]
 
 
 def _calibration_line(digest: ClassDigest) -> str:
@@ -51,18 +50,20 @@ def _calibration_line(digest: ClassDigest) -> str:
 
 def _confused(digest: ClassDigest, class_names: Sequence[str]) -> str:
     n_predictions = int(digest.confusion.sum())
+    # predictions, not images: every seed predicts each image once
     n_wrong = n_predictions - int(digest.confusion.trace())
     seeds = plural(digest.n_seeds, "seed")
     percent = f"{100 * n_wrong / n_predictions:.1f} %"
     share = f"It gets {percent} of the test images wrong ({seeds} together)"
-    pairs = most_confused(digest.confusion, class_names, n_pairs=1)
+    pairs = confused_pairs(digest.confusion, n_pairs=1)
     if not pairs:
         return f"{share}: no image is taken for another class."
-    label, predicted, n = pairs[0]
-    n_of_label = int(digest.confusion[class_names.index(label)].sum())
+    label, predicted, n_errors = pairs[0]
+    n_of_label = int(digest.confusion[label].sum())
+    of_label = code(class_names[label])
     return (
-        f"{share}; most often it takes {code(label)} for {code(predicted)} "
-        f"({n} of {n_of_label} predictions on {code(label)})."
+        f"{share}; most often it takes {of_label} for {code(class_names[predicted])} "
+        f"({n_errors} of {n_of_label} predictions on {of_label})."
     )
 
 
@@ -95,6 +96,7 @@ def _weighted_mean(values: np.ndarray, bins: Reliability) -> float:
 
 def temperature_text(digest: ClassDigest) -> str:
     """What a temperature fitted on val does to the calibration error on test."""
+    # NaN in one seed is enough, see `class_digest`
     if math.isnan(digest.temperature):
         return f"temperature {NOT_MEASURED}, because no val predictions were stored"
     return (
@@ -106,8 +108,9 @@ def temperature_text(digest: ClassDigest) -> str:
 def confused_table(digest: ClassDigest, class_names: Sequence[str], *, unit: str) -> str:
     """The most confused pairs, or nothing; `unit` is the heading of the counts."""
     rows = []
-    for label, predicted, n in most_confused(digest.confusion, class_names, n_pairs=N_PAIRS):
-        rows.append([code(label), code(predicted), str(n)])
+    pairs = most_confused(digest.confusion, class_names, n_pairs=N_PAIRS)
+    for label, predicted, n_errors in pairs:
+        rows.append([code(label), code(predicted), str(n_errors)])
     if not rows:
         return ""
     return table(["label", "taken for", unit], rows, n_text_columns=2)
@@ -134,9 +137,11 @@ def threshold_sentence(digest: ClassDigest, class_names: Sequence[str]) -> str:
         return ""
     of_seeds = []
     for threshold in digest.thresholds:
+        # of the ranking: it also stands where no threshold reaches the target
         average = f"average precision {threshold.average_precision:.3f}"
         of_seeds.append(f"{average}, {_operating_point(threshold)}")
     classes = f"{code(class_names[1])} against {code(class_names[0])}"
+    # all runs of a study have the grid's one target
     target = _target_text(digest.thresholds[0].target)
     return (
         f"Class {classes}, threshold chosen on val for a precision of {target}, by seed: "
@@ -146,13 +151,17 @@ def threshold_sentence(digest: ClassDigest, class_names: Sequence[str]) -> str:
 
 def _target_text(target: float) -> str:
     """Two digits, or more where they would round what the grid asks for."""
-    return f"{target:.2f}" if round(target, 2) == target else f"{target:g}"
+    if round(target, 2) == target:
+        return f"{target:.2f}"
+    return f"{target:g}"
 
 
 def _operating_point(threshold: Threshold) -> str:
     point = threshold.point
     if point is None:
         return "no threshold reaches it on val"
-    # Nothing is called at this threshold on test: there is no precision.
-    precision = NOT_MEASURED if math.isnan(point.precision) else f"{point.precision:.3f}"
+    precision = f"{point.precision:.3f}"
+    # no test image reaches the threshold: nothing is called, so there is no precision
+    if math.isnan(point.precision):
+        precision = NOT_MEASURED
     return f"threshold {point.threshold:.3f}: precision {precision}, recall {point.recall:.3f}"

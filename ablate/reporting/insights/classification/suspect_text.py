@@ -23,12 +23,14 @@ def suspects_paragraph(
 ) -> str:
     """How many labels are in doubt, and the first of them; says so where there is none."""
     n_images = sum(len(split.labels) for split in pooled)
+    # nothing was read, or the votes of runs cannot be counted: not the same as "none found"
     if not n_images:
         return "Suspect labels: not measured, no predictions could be read."
     splits = " and ".join(split.split for split in pooled)
     count = f"Suspect labels: {len(suspects):,} of {n_images:,} images of {splits}"
     if not suspects:
         return f"{count}. {_HOW}"
+    # as many as somebody looks at: the CSV has all
     shown = suspects[:_N_SHOWN]
     more = ""
     if len(suspects) > len(shown):
@@ -40,16 +42,11 @@ def suspects_paragraph(
 def _suspects_table(suspects: Sequence[Suspect], class_names: Sequence[str]) -> str:
     rows = []
     for suspect in suspects:
-        rows.append(
-            [
-                code(suspect.image_id),
-                suspect.split,
-                code(class_names[suspect.label]),
-                code(class_names[suspect.likely]),
-                f"{suspect.p_likely:.3f}",
-                f"{suspect.n_votes} of {suspect.n_trials}",
-            ]
-        )
+        label = code(class_names[suspect.label])
+        likely = code(class_names[suspect.likely])
+        votes = f"{suspect.n_votes} of {suspect.n_trials}"
+        image = code(suspect.image_id)
+        rows.append([image, suspect.split, label, likely, f"{suspect.p_likely:.3f}", votes])
     header = ["image", "split", "label", "predicted", "probability", "trials that predict it"]
     return table(header, rows, n_text_columns=4)
 
@@ -58,8 +55,8 @@ def suspect_tiles(suspects: Sequence[Suspect], class_names: Sequence[str]) -> Ti
     """The images of the table."""
     tiles = []
     for suspect in suspects[:_N_SHOWN]:
-        label, likely = class_names[suspect.label], class_names[suspect.likely]
-        tiles.append(
-            Tile((suspect.split, suspect.image_id), f"labelled {label},\npredicted: {likely}")
-        )
+        label = class_names[suspect.label]
+        likely = class_names[suspect.likely]
+        caption = f"labelled {label},\npredicted: {likely}"
+        tiles.append(Tile((suspect.split, suspect.image_id), caption))
     return TileFigure(SUSPECTS, "The images whose labels the trials doubt most.", [("", tiles)])

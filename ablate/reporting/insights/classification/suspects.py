@@ -44,12 +44,14 @@ def suspect_labels(pooled: Sequence[Pooled]) -> tuple[Suspect, ...]:
         return ()
     probabilities = np.concatenate([split.probabilities for split in pooled])
     labels = np.concatenate([split.labels for split in pooled])
+    # of val and test together: rare classes have few images in either
     thresholds = class_thresholds(probabilities, labels)
     suspects: list[Suspect] = []
     for split in pooled:
         suspects.extend(_suspects_of(split, thresholds))
 
     def certainty(suspect: Suspect) -> tuple[float, str, str]:
+        # the most certain first; split and id make the order whole
         return suspect.p_label - suspect.p_likely, suspect.split, suspect.image_id
 
     return tuple(sorted(suspects, key=certainty))
@@ -64,6 +66,7 @@ def _suspects_of(split: Pooled, thresholds: NDArray[np.float64]) -> Iterator[Sus
     likely = passing.argmax(axis=1)
     # Where no class passes, argmax still names one.
     is_passed = passing[rows, likely] >= 0
+    # the mean alone may come from a few very confident trials
     is_voted = split.votes[rows, likely] > _LEAST_VOTES * n_trials
     for row in np.flatnonzero(is_passed & is_voted & (likely != split.labels)):
         yield Suspect(
@@ -86,9 +89,11 @@ def class_thresholds(
     of_labels = probabilities[np.arange(len(labels)), labels]
     total = np.bincount(labels, weights=of_labels, minlength=n_classes)
     n_images = np.bincount(labels, minlength=n_classes)
+    # infinite: no probability passes the threshold of a class that nobody can know
     return np.where(n_images > 0, total / np.maximum(n_images, 1), np.inf)
 
 
+# of suspect_labels.csv, which people sort and filter
 _COLUMNS = (
     "split",
     "image_id",
@@ -105,7 +110,8 @@ def suspect_frame(suspects: Sequence[Suspect], class_names: Sequence[str]) -> pd
     """One row per suspect, for CSV."""
     rows = []
     for suspect in suspects:
-        names = class_names[suspect.label], class_names[suspect.likely]
-        numbers = suspect.p_label, suspect.p_likely, suspect.n_votes, suspect.n_trials
+        # in the order of the columns
+        names = (class_names[suspect.label], class_names[suspect.likely])
+        numbers = (suspect.p_label, suspect.p_likely, suspect.n_votes, suspect.n_trials)
         rows.append((suspect.split, suspect.image_id, *names, *numbers))
     return pd.DataFrame(rows, columns=list(_COLUMNS))

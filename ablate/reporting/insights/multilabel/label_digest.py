@@ -21,7 +21,8 @@ LABEL_SCORES = {
     "average_precision": "average precision",
 }
 """Column of classes.csv -> its heading in a card."""
-_N_ERRORS, _N_PAIRS = 5, 5
+_N_ERRORS = 5
+_N_PAIRS = 5
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,13 @@ class LabelDigest:
 
 def label_digest(readings: Readings, record: StudyRecord, arm_id: str) -> LabelDigest | None:
     """Gather an arm's readings, in the order of the seeds; None where there is none."""
-    readable = readings.of_kind(LabelReading)
-    runs = [readable[arm_id, seed] for seed in record.seeds if (arm_id, seed) in readable]
+    runs = readings.of_arm(arm_id, record.seeds, LabelReading)
     if not runs:
         return None
     errors = pd.concat([run.errors for run in runs])
+    wrong_together = np.sum([run.wrong_together for run in runs], axis=0)
+    together = np.sum([run.together for run in runs], axis=0)
+    # of the record: errors have no rows for images without one
     n_images = record.data.n_images["test"]
     return LabelDigest(
         classes=class_table([run.classes for run in runs], record, scores=tuple(LABEL_SCORES)),
@@ -82,12 +85,10 @@ def label_digest(readings: Readings, record: StudyRecord, arm_id: str) -> LabelD
         n_images=n_images,
         exact=float(np.mean([run.n_exact for run in runs])) / n_images,
         n_called=float(np.mean([run.n_called for run in runs])) / n_images,
+        # called: the higher its probability the worse; missed: the lower
         false_positives=_most_shared(errors[errors["is_called"]], ascending=False),
         false_negatives=_most_shared(errors[~errors["is_called"]], ascending=True),
-        pairs=_wrong_pairs(
-            np.sum([run.wrong_together for run in runs], axis=0),
-            np.sum([run.together for run in runs], axis=0),
-        ),
+        pairs=_wrong_pairs(wrong_together, together),
     )
 
 
@@ -114,6 +115,9 @@ def _wrong_pairs(wrong: NDArray[np.int64], together: NDArray[np.int64]) -> tuple
     # Counts are symmetric, and the diagonal is a class with itself.
     for first, second in zip(*np.triu_indices(len(wrong), k=1), strict=True):
         if wrong[first, second]:
-            counts = int(wrong[first, second]), int(together[first, second])
-            pairs.append(Pair(int(first), int(second), *counts))
-    return tuple(sorted(pairs, key=lambda pair: -pair.n_wrong)[:_N_PAIRS])
+            n_wrong = int(wrong[first, second])
+            n_together = int(together[first, second])
+            pairs.append(Pair(int(first), int(second), n_wrong, n_together))
+    # stable, so that equal counts stand in the order of the classes
+    pairs.sort(key=lambda pair: -pair.n_wrong)
+    return tuple(pairs[:_N_PAIRS])

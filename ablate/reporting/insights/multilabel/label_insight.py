@@ -59,15 +59,14 @@ class LabelInsight:
         digest = results.of_champion(self.arms)
         if digest is None:
             return []
+        # several tiles may show one image, once for each class that is wrong on it
         names = results.record.data.class_names
+        # missed labels after wrong ones, as in the tables
+        captioned = [("predicted", error) for error in digest.false_positives]
+        captioned += [("missed", error) for error in digest.false_negatives]
         tiles = []
-        # Missed labels after wrong ones, as in the tables.
-        for kind, errors in (
-            ("predicted", digest.false_positives),
-            ("missed", digest.false_negatives),
-        ):
-            for error in errors:
-                tiles.append(Tile(("test", error.image_id), f"{kind}:\n{names[error.position]}"))
+        for caption, error in captioned:
+            tiles.append(Tile(("test", error.image_id), f"{caption}:\n{names[error.position]}"))
         return [mistakes_figure(tiles)]
 
     def report_sections(self, _results: Results) -> list[str]:
@@ -77,7 +76,9 @@ class LabelInsight:
     def error_lines(self, results: Results) -> list[str]:
         """Images without an error, the worst pair, the weakest class."""
         digest = results.of_champion(self.arms)
-        return [] if digest is None else label_error_lines(digest, results.record.data.class_names)
+        if digest is None:
+            return []
+        return label_error_lines(digest, results.record.data.class_names)
 
     def error_parts(self, results: Results, show: ShowFigure) -> list[str]:
         """How often the best arm is right in every class, and where it is not."""
@@ -96,13 +97,16 @@ class LabelInsight:
 
     def checks(self) -> dict[str, int | None]:
         """None."""
+        # nothing was looked for, so there is nothing to say how often it was found
         return {}
 
     def card_sections(self, results: Results, arm: ArmRecord) -> list[str]:
         """Scores by class, errors, and why there is no calibration."""
         digest = self.arms.get(arm.arm_id)
         if digest is None:
+            # why there is no calibration holds for all arms, whether read or not
             return [UNREAD, CALIBRATION_SECTION]
+        # by itself: with several labels no class is "against the rest"
         note = (
             f"On test, each class by itself, mean over {plural(digest.n_seeds, 'seed')}, "
             "from the stored predictions."
@@ -121,7 +125,9 @@ class LabelInsight:
     def limits(self, _results: Results, arm: ArmRecord) -> list[str]:
         """Its weakest classes."""
         digest = self.arms.get(arm.arm_id)
-        return [] if digest is None else [weakest_sentence(digest.classes)]
+        if digest is None:
+            return []
+        return [weakest_sentence(digest.classes)]
 
 
 def label_insight(readings: Readings, record: StudyRecord) -> LabelInsight:

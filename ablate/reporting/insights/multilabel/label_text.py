@@ -12,6 +12,7 @@ from ablate.reporting.text.markdown import bullets, join_sections, plural, table
 
 def label_error_sentences(digest: LabelDigest) -> list[str]:
     """Two sentences: how often all is right with how many classes are called, the weakest class."""
+    # beside what is predicted: a network that calls too much or too little shows here first
     n_labelled = int(digest.classes["support"].sum()) / digest.n_images
     seeds = plural(digest.n_seeds, "seed")
     exact = (
@@ -24,6 +25,7 @@ def label_error_sentences(digest: LabelDigest) -> list[str]:
 
 def label_error_lines(digest: LabelDigest, class_names: Sequence[str]) -> list[str]:
     """What it gets wrong in short, for the first screen."""
+    # the sternest measure first: one wrong class of twenty makes an image wrong
     lines = [f"every class right on {100 * digest.exact:.1f} % of the test images"]
     if digest.pairs:
         pair = digest.pairs[0]
@@ -34,6 +36,7 @@ def label_error_lines(digest: LabelDigest, class_names: Sequence[str]) -> list[s
 
 def label_errors(digest: LabelDigest, class_names: Sequence[str]) -> str:
     """The sentences, and tables of wrong pairs and of the most confident errors."""
+    # both kinds apart: what is called in spite of the label, and what the label says in vain
     called = (
         "The most confident predictions of a class without the label, "
         "those that most seeds made first: look at their labels."
@@ -51,7 +54,7 @@ def label_errors(digest: LabelDigest, class_names: Sequence[str]) -> str:
 def _pairs(digest: LabelDigest, class_names: Sequence[str]) -> str:
     rows = []
     for pair in digest.pairs:
-        names = code(class_names[pair.first]), code(class_names[pair.second])
+        names = (code(class_names[pair.first]), code(class_names[pair.second]))
         rows.append([*names, str(pair.n_wrong), str(pair.n_together)])
     if not rows:
         return ""
@@ -66,7 +69,7 @@ def _pairs(digest: LabelDigest, class_names: Sequence[str]) -> str:
 def _errors(heading: str, errors: Sequence[LabelError], class_names: Sequence[str]) -> str:
     rows = []
     for error in errors:
-        names = code(error.image_id), code(class_names[error.position])
+        names = (code(error.image_id), code(class_names[error.position]))
         rows.append([*names, f"{error.p:.3f}", str(error.n_seeds)])
     if not rows:
         return ""

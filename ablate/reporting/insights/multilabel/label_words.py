@@ -16,6 +16,7 @@ NO_SUSPECTS = (
 )
 _ORDER = "# class -> probability, the most probable first"
 _IF_CALLED = f"if probability >= {THRESHOLD:g}"
+# an f-string for the threshold; doubled braces are filled in by the card
 _LOAD_CHAMPION = f"""import mlflow
 import numpy as np
 from PIL import Image

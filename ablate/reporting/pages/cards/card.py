@@ -28,6 +28,7 @@ def card_text(results: Results, arm: ArmRecord) -> str:
         opening_text(results, arm),
         scores_section(results, arm),
         by_seed_section(results, arm),
+        # what the task adds follows the scores
         *results.insight.card_sections(results, arm),
         data_table_section(results),
         recipe_section(arm.recipe),
@@ -36,4 +37,5 @@ def card_text(results: Results, arm: ArmRecord) -> str:
         loading_section(results, arm),
         lineage_section(results, arm),
     ]
+    # the hub reads the front matter only at the very beginning of the file
     return f"---\n{card_metadata(results, arm).to_yaml()}\n---\n\n{join_sections(sections)}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from ablate.quoting import code, text
 from ablate.reporting.evidence.pareto import COSTS
 from ablate.reporting.results import NOT_MEASURED, Results, prose
+from ablate.reporting.text.conclusions import metric_cell
 from ablate.reporting.text.facts import boundary_text, commit_text, shared_text
-from ablate.reporting.text.markdown import code_block, count, join_sections, mean_sd, table
+from ablate.reporting.text.markdown import code_block, count, join_sections, table
 from ablate.study.record import ArmRecord
 from ablate.tracking.records import PublishedRun
 
+# of the architecture, not of a training
 _EQUAL_IN_ALL_SEEDS = {"cost/n_trainable", "cost/n_parameters", "cost/macs"}
 
 
@@ -19,22 +21,16 @@ def compute_section(results: Results, arm: ArmRecord) -> str:
     rows = {
         "device": text(shared_text(runs, lambda facts: facts.device)),
         "precision": text(shared_text(runs, lambda facts: facts.precision)),
-        "s per trial, in total": _mean_sd(results, arm, "time/total_s", digits=1),
+        "s per trial, in total": metric_cell(results, arm.arm_id, "time/total_s", digits=1),
     }
     for cost in COSTS:
         # ± 0 would look like a measurement.
         if cost.metric in _EQUAL_IN_ALL_SEEDS:
             rows[cost.title] = count(results.number(arm.arm_id, f"{cost.metric}/mean"))
         else:
-            rows[cost.title] = _mean_sd(results, arm, cost.metric, digits=cost.digits)
+            rows[cost.title] = metric_cell(results, arm.arm_id, cost.metric, digits=cost.digits)
     listed = table(["what", "value"], rows.items(), n_text_columns=2)
     return f"## Compute\n\nMeans ± SD over seeds.\n\n{listed}"
-
-
-def _mean_sd(results: Results, arm: ArmRecord, metric: str, *, digits: int) -> str:
-    mean = results.number(arm.arm_id, f"{metric}/mean")
-    sd = results.number(arm.arm_id, f"{metric}/sd")
-    return mean_sd(mean, sd, digits=digits)
 
 
 def loading_section(results: Results, arm: ArmRecord) -> str:
@@ -59,6 +55,7 @@ def loading_section(results: Results, arm: ArmRecord) -> str:
 
 def _code_block(template: str, run: PublishedRun, results: Results) -> str:
     class_names = list(results.record.data.class_names)
+    # names of classes may hold braces: what is filled in is not read again
     filled = template.format(run_id=run.run_id, class_names=class_names)
     return code_block(filled, language="python")
 
@@ -66,11 +63,11 @@ def _code_block(template: str, run: PublishedRun, results: Results) -> str:
 def lineage_section(results: Results, arm: ArmRecord) -> str:
     """Arm, runs, fingerprints, versions: by what everything above can be found again."""
     runs = results.complete_runs(arm.arm_id)
-    run_ids = ", ".join(f"seed {run.seed} {code(run.run_id)}" for run in runs)
+    run_ids = [f"seed {run.seed} {code(run.run_id)}" for run in runs]
     rows = {
         "arm": code(arm.arm_id),
         "MLflow parent run": code(results.study.parent_run_id),
-        "MLflow runs": run_ids or NOT_MEASURED,
+        "MLflow runs": ", ".join(run_ids) or NOT_MEASURED,
         "data fingerprint": code(results.record.data.fingerprint),
         "pretrained weights": text(shared_text(runs, lambda facts: facts.weights_source)),
         "weights digest": text(shared_text(runs, lambda facts: facts.weights_digest)),

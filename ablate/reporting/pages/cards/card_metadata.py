@@ -18,6 +18,7 @@ def card_metadata(results: Results, arm: ArmRecord) -> ModelCardData:
     """`model-index` holds the metrics that the hub knows and that were measured, on test."""
     evaluated = []
     for metric in results.task.metrics:
+        # the hub shows a metric by its own name, so only those that it knows are listed
         is_measured = not math.isnan(results.number(arm.arm_id, f"test/{metric.name}/mean"))
         if metric.hub is not None and is_measured:
             evaluated.append(_evaluated(results, arm, metric.name, metric.hub))
@@ -25,6 +26,7 @@ def card_metadata(results: Results, arm: ArmRecord) -> ModelCardData:
     if results.record.data.is_synthetic:
         tags.append("synthetic-data")
     return ModelCardData(
+        # the slug, because names on the hub have no spaces or equals signs
         model_name=results.slugs[arm.arm_id],
         library_name="timm",
         pipeline_tag=results.task.hub_task,
@@ -42,9 +44,11 @@ def _evaluated(results: Results, arm: ArmRecord, metric: str, hub: HubMetric) ->
         dataset_type=data.source,
         dataset_name=one_line(data.title),
         dataset_split="test",
+        # what stands for a git revision: it changes with any image or label
         dataset_revision=data.fingerprint,
         metric_type=hub.type,
         metric_name=f"{prose(metric)}, mean over {plural(n_seeds, 'seed')}",
+        # four digits: the rest is noise
         metric_value=round(results.number(arm.arm_id, f"test/{metric}/mean"), 4),
         metric_args={**hub.args, "n_seeds": n_seeds, **_spread(results, arm, metric)},
     )

@@ -40,16 +40,20 @@ def _role(results: Results, arm: ArmRecord) -> str:
         return "the best arm on val and the baseline"
     if is_champion:
         return "the best arm on val"
-    return "one arm, the baseline," if is_baseline else "one arm"
+    if is_baseline:
+        return "one arm, the baseline,"
+    return "one arm"
 
 
 def _gap(results: Results, arm: ArmRecord) -> str:
     baseline = results.baseline
     if baseline is None or baseline.arm_id == arm.arm_id:
         return ""
+    # every card has its gap, not the best arm's alone: the intervals hold for all arms at once
     gap = results.gap_to_baseline(arm.arm_id)
     if gap is None:
         return f"{_against(baseline)} {NOT_MEASURED}: no seed completed in both arms."
+    # the same words and numbers as in the report: one comparison has one answer
     difference = conclusions.gap_text(results, gap)
     noise = conclusions.noise_sentence(results)
     return f"{_against(baseline)} {difference}. {noise}"

@@ -21,6 +21,7 @@ def data_table_section(results: Results) -> str:
     for split in SPLITS:
         if split in data.class_counts:
             counts = data.class_counts[split]
+            # beside the number of classes: a class may be absent from a split
             n_present = sum(n > 0 for n in counts)
             present = f"{n_present} of {len(counts)}"
             rows.append([split, f"{data.n_images[split]:,}", present, _range(counts)])
@@ -35,8 +36,11 @@ def data_table_section(results: Results) -> str:
 
 
 def _range(counts: Sequence[int]) -> str:
-    least, most = min(counts), max(counts)
-    return str(least) if least == most else f"{least} to {most}"
+    least = min(counts)
+    most = max(counts)
+    if least == most:
+        return str(least)
+    return f"{least} to {most}"
 
 
 def recipe_section(recipe: Recipe) -> str:

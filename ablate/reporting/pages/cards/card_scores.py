@@ -15,6 +15,7 @@ def scores_section(results: Results, arm: ArmRecord) -> str:
     """Every metric on val and on test, with the interval on test where it is known."""
     rows = []
     for metric in results.task.metrics_of(len(results.record.data.class_names)):
+        # val beside test: a large gap between the two is what a reader looks for here
         val = conclusions.metric_cell(results, arm.arm_id, f"val/{metric}")
         test = conclusions.metric_cell(results, arm.arm_id, f"test/{metric}")
         rows.append([prose(metric), val, test, _interval(results, arm, metric)])
@@ -32,7 +33,9 @@ def scores_section(results: Results, arm: ArmRecord) -> str:
 def _interval(results: Results, arm: ArmRecord, metric: str) -> str:
     low = results.number(arm.arm_id, f"test/{metric}/low")
     high = results.number(arm.arm_id, f"test/{metric}/high")
-    return NOT_MEASURED if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+    if math.isnan(low):
+        return NOT_MEASURED
+    return f"{low:.3f} to {high:.3f}"
 
 
 def by_seed_section(results: Results, arm: ArmRecord) -> str:
@@ -40,6 +43,7 @@ def by_seed_section(results: Results, arm: ArmRecord) -> str:
     runs = results.complete_runs(arm.arm_id)
     if not runs:
         return f"### By seed\n\n{NOT_MEASURED.capitalize()}: no trial of this arm completed."
+    # what chooses first, as in the table of arms
     metrics = [*shown_scores(results.record), *results.insight.words.scores_by_seed]
     rows = []
     for run in runs:

@@ -9,6 +9,7 @@ from ablate.reporting.results import NOT_MEASURED, Results
 from ablate.reporting.text.markdown import bullets
 from ablate.study.record import ArmRecord
 
+# a card of ImageNet must not begin with a thousand names
 _N_CLASSES_NAMED = 20
 
 
@@ -37,7 +38,10 @@ def _intended(results: Results, arm: ArmRecord) -> list[str]:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(map(code, names[:_N_CLASSES_NAMED]))
     n_more = len(names) - _N_CLASSES_NAMED
-    return f"{shown} and {n_more} more (see the table by class)" if n_more > 0 else shown
+    if n_more <= 0:
+        return shown
+    # the table by class of the same card has all of them
+    return f"{shown} and {n_more} more (see the table by class)"
 
 
 def _limits(results: Results, arm: ArmRecord) -> list[str]:
@@ -53,6 +57,7 @@ def _limits(results: Results, arm: ArmRecord) -> list[str]:
     if data.is_fallback:
         requested = code(data.requested_source)
         limits.append(f"Fallback data were used: nothing was measured on {requested}.")
+    # unknown as well as known: silence would look like permission
     licence = text(data.licence)
     return [
         *limits,

@@ -7,10 +7,12 @@ import math
 from ablate.quoting import code, text
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
+from ablate.reporting.text.conclusions import metric_cell
 from ablate.reporting.text.facts import merge_text
-from ablate.reporting.text.markdown import count, join_sections, mean_sd, table
+from ablate.reporting.text.markdown import count, join_sections, table
 from ablate.study.record import ArmRecord
 
+# any of these as an axis asks what adapters are worth
 ADAPTER_FIELDS = (
     "adapter",
     "lora_rank",
@@ -39,8 +41,7 @@ _NOTE = (
 
 def adapters_section(results: Results, _show: ShowFigure) -> str:
     """Arms with an adapter, and the baseline; empty where the grid varies no adapter's field."""
-    axes = results.record.axes
-    if not any(len(axes[field]) > 1 for field in ADAPTER_FIELDS if field in axes):
+    if not _varies_adapters(results):
         return ""
     header = [*_HEADER, prose(results.effects.primary)]
     rows = []
@@ -52,6 +53,13 @@ def adapters_section(results: Results, _show: ShowFigure) -> str:
     return join_sections(["## Adapters", _NOTE, table(header, rows, n_text_columns=4)]).rstrip()
 
 
+def _varies_adapters(results: Results) -> bool:
+    for axis, levels in results.record.axes.items():
+        if axis in ADAPTER_FIELDS and len(levels) > 1:
+            return True
+    return False
+
+
 def size_of(recipe: Recipe) -> str:
     """What makes the recipe's adapter large or small: "rank 8", "width 64", "10 tokens", "-"."""
     kind = recipe.adapter_kind
@@ -59,13 +67,17 @@ def size_of(recipe: Recipe) -> str:
         return f"rank {recipe.lora_rank}"
     if kind in ("bottleneck", "adaptformer"):
         return f"width {recipe.bottleneck_width}"
-    return f"{recipe.prompt_tokens} tokens" if kind == "vpt" else "-"
+    if kind == "vpt":
+        return f"{recipe.prompt_tokens} tokens"
+    # the others scale or train what is there: they have no size to choose
+    return "-"
 
 
 def _row(results: Results, arm: ArmRecord) -> list[str]:
     arm_id = arm.arm_id
     n_trained = results.number(arm_id, "cost/n_trainable/mean")
     n_all = results.number(arm_id, "cost/n_parameters/mean")
+    # runs of older versions did not log both numbers
     share = NOT_MEASURED
     if not (math.isnan(n_trained) or math.isnan(n_all)):
         share = f"{100 * n_trained / n_all:.2f} %"
@@ -74,19 +86,13 @@ def _row(results: Results, arm: ArmRecord) -> list[str]:
         runs = results.complete_runs(arm_id)
         merged = text(merge_text([run.facts.adapter_merge for run in runs]))
     return [
-        code(results.name(arm.arm_id)),
+        code(results.name(arm_id)),
         arm.recipe.adapter_kind,
         size_of(arm.recipe),
         merged,
         count(n_trained),
         share,
-        _mean_sd(results, arm_id, "cost/peak_memory_mb", digits=0),
-        _mean_sd(results, arm_id, "time/train_s", digits=1),
-        _mean_sd(results, arm_id, results.effects.primary, digits=3),
+        metric_cell(results, arm_id, "cost/peak_memory_mb", digits=0),
+        metric_cell(results, arm_id, "time/train_s", digits=1),
+        metric_cell(results, arm_id, results.effects.primary),
     ]
-
-
-def _mean_sd(results: Results, arm_id: str, metric: str, *, digits: int) -> str:
-    mean = results.number(arm_id, f"{metric}/mean")
-    sd = results.number(arm_id, f"{metric}/sd")
-    return mean_sd(mean, sd, digits=digits)

@@ -9,6 +9,7 @@ from ablate.reporting.results import Results, ShowFigure, prose
 from ablate.reporting.text.markdown import join_sections, mean_sd, table
 from ablate.study.record import ArmRecord
 
+# more are in the table below
 _N_NAMED = 3
 
 
@@ -19,7 +20,9 @@ def added_arms_section(results: Results, _show: ShowFigure) -> str:
         return ""
     record = results.record
     metrics = (record.select_by, results.effects.primary)
-    header = ["added arm", "seeds", *[f"{prose(metric)} ± SD" for metric in metrics]]
+    header = ["added arm", "seeds"]
+    for metric in metrics:
+        header.append(f"{prose(metric)} ± SD")
     rows = []
     for arm in added.arms:
         seeds = f"{added.n_seeds(arm.arm_id, record.select_by)} of {len(record.seeds)}"
@@ -43,8 +46,11 @@ def _ahead(results: Results, added: AddedArms) -> str:
     if results.champion is None:
         return ""
     select_by = results.record.select_by
+    # on val, by which the best arm was chosen: by test, nothing is chosen
     best = results.number(results.champion.arm_id, f"{select_by}/mean")
-    ahead = [code(results.name(arm.arm_id)) for arm in added.ahead(select_by, best)]
+    ahead = []
+    for arm in added.ahead(select_by, best):
+        ahead.append(code(results.name(arm.arm_id)))
     if not ahead:
         return ""
     return (

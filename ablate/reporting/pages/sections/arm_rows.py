@@ -18,13 +18,13 @@ from ablate.reporting.text.markdown import (
 )
 from ablate.study.record import ArmRecord
 
+# another dash than the hyphen, which could be a level
 _DOES_NOT_MATTER = "–"
 _N_DIGITS = 4
 """Of what a search proposed, as in the names of its arms."""
+# signs instead of words, for a column that has no room; `legend` explains them
 BEST = "★"
 BASELINE = "◆"
-
-
 Columns = Mapping[str, Callable[[str], str]]
 """Heading -> what an arm, given by its arm_id, has in that column."""
 
@@ -37,16 +37,16 @@ def arm_rows(results: Results, arm_ids: Sequence[str], columns: Columns) -> str:
     if has_baseline:
         header.append("to baseline (interval)")
     header += ["trained", "train s"]
+    # among all arms: a table of some of them, as on the first screen, has gaps in its numbers
     ranks = {arm_id: rank for rank, arm_id in enumerate(results.arms["arm_id"], start=1)}
     changes = level_differences(results.record)
     rows = []
     for arm_id in arm_ids:
         arm = results.arm_of_id[arm_id]
-        row = [
-            _place(results, arm, ranks[arm_id]),
-            *_levels(results, arm, axes, set(changes.get(arm_id, ()))),
-            *[cell(arm_id) for cell in columns.values()],
-        ]
+        row = [_place(results, arm, ranks[arm_id])]
+        row += _levels(results, arm, axes, set(changes.get(arm_id, ())))
+        for cell in columns.values():
+            row.append(cell(arm_id))
         if has_baseline:
             row.append(_to_baseline(results, arm))
         row.append(compact(results.number(arm_id, "cost/n_trainable/mean")))
@@ -70,6 +70,7 @@ def legend(results: Results, arm_ids: Sequence[str]) -> str:
             "bold where the interval excludes 0."
         )
     varied = varied_axes(results, arm_ids)
+    # a column with one level would only take room: it is said once, below
     constant = []
     for axis, level in _levels_of(results, arm_ids)[0].items():
         if axis not in varied:
@@ -103,8 +104,15 @@ def varied_axes(results: Results, arm_ids: Sequence[str]) -> list[str]:
     """The axes in which any two of `arm_ids` differ."""
     by_arm = _levels_of(results, arm_ids)
     # some levels of a search ask for fields that others have not
-    axes = dict.fromkeys(axis for levels in by_arm for axis in levels)
-    return [axis for axis in axes if len({levels.get(axis) for levels in by_arm}) > 1]
+    axes: dict[str, None] = {}
+    for levels_of_arm in by_arm:
+        axes |= dict.fromkeys(levels_of_arm)
+    varied = []
+    for axis in axes:
+        levels = {levels_of_arm.get(axis) for levels_of_arm in by_arm}
+        if len(levels) > 1:
+            varied.append(axis)
+    return varied
 
 
 def _place(results: Results, arm: ArmRecord, rank: int) -> str:
@@ -113,6 +121,7 @@ def _place(results: Results, arm: ArmRecord, rank: int) -> str:
         marks += f" {BEST}"
     if arm.arm_id == results.record.baseline_arm_id:
         marks += f" {BASELINE}"
+    # relative, so that it leads somewhere wherever the folder lies
     return f"[{rank}](cards/{results.slugs[arm.arm_id]}.md){marks}"
 
 
@@ -139,7 +148,11 @@ def _to_baseline(results: Results, arm: ArmRecord) -> str:
     if gap is None:
         return NOT_MEASURED
     difference = points(gap.difference)
+    # as in the sentences: bold is what is sure
     if gap.judged.excludes_zero:
         difference = f"**{difference}**"
     interval = interval_in_points(gap.judged.low, gap.judged.high)
-    return f"{difference} ({interval})" if interval else difference
+    # one seed: a difference without an interval
+    if not interval:
+        return difference
+    return f"{difference} ({interval})"

@@ -18,6 +18,7 @@ def arms_section(results: Results, show: ShowFigure) -> str:
         f"Sorted by {prose(results.record.select_by)}, the only score used to choose. "
         f"{legend(results, arm_ids)} Times depend on the machine."
     )
+    # partial, not a closure in a loop, which would bind the last metric to all columns
     columns: dict[str, Callable[[str], str]] = {"seeds": partial(_seeds, results)}
     for metric in shown_scores(results.record):
         columns[prose(metric)] = partial(_score, results, metric)

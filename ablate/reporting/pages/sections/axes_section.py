@@ -23,10 +23,12 @@ def axes_section(results: Results, show: ShowFigure) -> str:
     """One part per axis with levels to compare; empty where there is none."""
     parts = []
     for axis, levels in results.record.axes.items():
+        # an axis of one level was left in the grid: nothing to compare
         if len(levels) > 1:
             parts.append(_axis(results, axis, show))
     if not parts:
         return ""
+    # said once above all axes, instead of beside each
     how = _HOW.format(drawn_again=study_sentences.drawn_again(results.record.data))
     if results.effects.questions:
         how += f" {EXPLORATORY}"

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from ablate.quoting import code, text
 from ablate.reporting.evidence.frames import champion
-from ablate.reporting.evidence.pareto import COSTS, Cost, measured
+from ablate.reporting.evidence.pareto import Cost, measured
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text import conclusions
 from ablate.reporting.text.facts import shared_text
 from ablate.reporting.text.markdown import count_or, join_sections, table
 from ablate.study.record import ArmRecord
 
+# what differs most between kinds; all costs are in their own section
 _COSTS = ("cost/n_parameters", "cost/macs", "time/train_s", "time/latency_ms", "time/images_per_s")
 _NOTE = (
     "The best arm on val of each kind of backbone. Kinds differ in size, pretraining and tuning "
@@ -27,6 +28,7 @@ def families(results: Results) -> dict[str, list[ArmRecord]]:
     for arm_id in results.arms["arm_id"]:
         runs = results.complete_runs(arm_id)
         family = shared_text(runs, lambda facts: facts.family)
+        # an arm without a complete trial has no run that says its kind
         if family != NOT_MEASURED:
             by_family[family].append(results.arm_of_id[arm_id])
     return dict(by_family)
@@ -35,9 +37,13 @@ def families(results: Results) -> dict[str, list[ArmRecord]]:
 def best_of_family(results: Results, arms: Sequence[ArmRecord]) -> ArmRecord:
     """The best of some arms that have scores, chosen as the champion is among all."""
     arm_ids = [arm.arm_id for arm in arms]
+    # as a study of these arms alone, so that seeds are compared among them
     trials = results.trials[results.trials["arm_id"].isin(arm_ids)]
     best = champion(results.record.model_copy(update={"arms": tuple(arms)}), trials)
-    return arms[0] if best is None else best
+    # not reached where arms have scores: `champion` always finds one of those
+    if best is None:
+        return arms[0]
+    return best
 
 
 def families_text(results: Results, _show: ShowFigure) -> str:
@@ -50,7 +56,7 @@ def families_text(results: Results, _show: ShowFigure) -> str:
     if len(by_family) < 2:
         return ""
     known = measured(results.arms)
-    costs = [cost for cost in COSTS if cost.metric in _COSTS and cost in known]
+    costs = [cost for cost in known if cost.metric in _COSTS]
     rows = []
     gaps = []
     for family, arms in by_family.items():
@@ -59,7 +65,8 @@ def families_text(results: Results, _show: ShowFigure) -> str:
         gaps.append(_gap(results, family, best))
     scores = [prose(results.effects.primary), prose(results.effects.secondary)]
     header = ["kind", "arms", "backbone", "best arm on val", *scores]
-    header += [cost.title for cost in costs]
+    for cost in costs:
+        header.append(cost.title)
     heading = f"## {' against '.join(map(text, by_family))}"
     listed = table(header, rows, n_text_columns=4)
     return join_sections([heading, _NOTE, listed, " ".join(filter(None, gaps))]).rstrip()

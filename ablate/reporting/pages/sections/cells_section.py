@@ -22,9 +22,8 @@ def merged_section(results: Results, _show: ShowFigure) -> str:
     rows = []
     for arm in results.record.arms:
         if len(arm.cells) > 1:
-            rows.append(
-                [code(results.name(arm.arm_id)), str(len(arm.cells)), _differing_levels(arm)]
-            )
+            name = code(results.name(arm.arm_id))
+            rows.append([name, str(len(arm.cells)), _differing_levels(arm)])
     if not rows:
         return ""
     listed = table(["arm", "cells", "which"], rows, n_text_columns=3)
@@ -34,14 +33,16 @@ def merged_section(results: Results, _show: ShowFigure) -> str:
 def _differing_levels(arm: ArmRecord) -> str:
     """The levels in which the arm's cells differ."""
     differing = []
-    # As text: 1 and 1.0 are one level of a grid file, and lists cannot be in a set.
+    # as text, as everywhere where levels are compared: a list cannot be in a set
+    # all cells of an arm have the same axes
     for axis in arm.cells[0]:
         levels = {level_text(cell[axis]) for cell in arm.cells}
         if len(levels) > 1:
             differing.append(axis)
     cells = []
     for cell in arm.cells:
-        cells.append(code(" ".join(f"{axis}={level_text(cell[axis])}" for axis in differing)))
+        words = [f"{axis}={level_text(cell[axis])}" for axis in differing]
+        cells.append(code(" ".join(words)))
     return "; ".join(cells)
 
 
@@ -54,10 +55,11 @@ def excluded_section(results: Results, _show: ShowFigure) -> str:
         return ""
     reasons = []
     lists = []
+    # reasons in sight, cells folded: one `exclude` may take away hundreds
     for why, cells in by_reason.items():
         reasons.append(f"{text(why)} ({plural(len(cells), 'cell')})")
-        names = ", ".join(code(_cell_text(cell)) for cell in cells)
-        lists.append(f"{text(why)}: {names}")
+        names = map(code, map(_cell_text, cells))
+        lists.append(f"{text(why)}: {', '.join(names)}")
     listed = folded_list(len(results.record.excluded), "excluded cell", bullets(lists))
     return join_sections(["## Excluded cells", bullets(reasons), listed]).rstrip()
 

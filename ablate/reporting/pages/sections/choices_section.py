@@ -20,6 +20,7 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
         return (
             f"{heading}\n\n{NOT_MEASURED.capitalize()}: no arm differs from it in one axis alone."
         )
+    # the sign must be clear: positive is good for the best arm
     note = (
         f"The best arm, {code(results.name(results.champion.arm_id))}, less the arm that differs "
         f"from it in one axis, in points of {prose(results.effects.primary)}, paired by seed. "
@@ -35,6 +36,7 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
     rows = []
     for choice in results.choices:
         mark = ""
+        # an added arm is compared nowhere else, so one place for a mark is enough
         if choice.is_shared:
             mark = " ◆"
         if choice.neighbour.arm_id in added:
@@ -52,6 +54,7 @@ def _row(results: Results, choice: Choice, mark: str) -> list[str]:
         code(neighbour.level),
         f"{code(results.name(neighbour.arm_id))}{mark}",
         points(judged.estimate.value),
+        # one shared seed: a difference without an interval
         interval_in_points(judged.low, judged.high) or NOT_MEASURED,
         verdict_cell(judged),
     ]

@@ -22,6 +22,7 @@ def confirmation_section(results: Results, _show: ShowFigure) -> str:
     confirmed = results.confirmed
     if confirmed is None:
         return ""
+    # at most two: the best arm less the baseline, the cheapest less the best
     rows = [_row(results, fresh) for fresh in confirmed.gaps]
     parts = [
         "## Confirmed with fresh seeds",
@@ -32,6 +33,7 @@ def confirmation_section(results: Results, _show: ShowFigure) -> str:
 
 
 def _note(results: Results, confirmed: Confirmed) -> str:
+    # as far as it has come: a report may be written before the last fresh trial ends
     trials = plural(len(confirmed.trials), "trial")
     return (
         f"Then they were trained with fresh seeds ({fresh_seeds_text(confirmed)}); "
@@ -44,6 +46,7 @@ def _note(results: Results, confirmed: Confirmed) -> str:
 
 def _row(results: Results, fresh: FreshGap) -> list[str]:
     judged = fresh.judged
+    # no fresh seed has completed in both arms yet
     difference = NOT_MEASURED
     if judged.estimate.n_seeds:
         difference = points(judged.estimate.value)

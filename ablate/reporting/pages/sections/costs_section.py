@@ -14,7 +14,11 @@ from ablate.reporting.text.markdown import bullets, count_or, join_sections, tab
 def costs_section(results: Results, show: ShowFigure) -> str:
     """The costs of every arm, the Pareto fronts of score and cost, and their figure."""
     costs = measured(results.arms)
-    missing = [cost.title for cost in COSTS if cost not in costs]
+    missing = []
+    for cost in COSTS:
+        # named, so that an empty place is not read as zero
+        if cost not in costs:
+            missing.append(cost.title)
     note = "Means over seeds."
     if missing:
         note += f" Not measured: {', '.join(missing)}."

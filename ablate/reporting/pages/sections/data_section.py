@@ -21,6 +21,7 @@ def data_section(results: Results, _show: ShowFigure) -> str:
         "licence": text(data.licence),
         "synthetic": yes_or_no(data.is_synthetic),
     }
+    # only then: most studies take the classes of the source as they are
     if data.regrouped:
         facts["classes regrouped"] = study_sentences.regrouped_text(data)
     facts["splits"] = text(data.split_rule)

@@ -30,6 +30,7 @@ def design_section(results: Results, _show: ShowFigure) -> str:
             rows.append(_row(effect))
     if not rows:
         return ""
+    # noise last: it is what all these numbers come from
     note = (
         f"In points of {prose(results.effects.primary)}. Smallest detectable: the true effect that "
         "this design finds with a power of 80 %. Seeds to settle it: as many would do if the "
@@ -40,10 +41,12 @@ def design_section(results: Results, _show: ShowFigure) -> str:
 
 
 def _row(effect: Effect) -> list[str]:
+    # with one seed no effect of any size can be found
     smallest = "none"
     if math.isfinite(effect.smallest_effect):
         smallest = f"{100 * effect.smallest_effect:.1f}"
     seeds = "settled"
+    # None has three meanings: settled, unknown, and more seeds than anybody would train
     if effect.seeds_to_settle is not None:
         seeds = str(effect.seeds_to_settle)
     elif effect.verdict is Verdict.UNKNOWN:
@@ -61,4 +64,6 @@ def _row(effect: Effect) -> list[str]:
 
 
 def _points_or_missing(value: float) -> str:
-    return NOT_MEASURED if math.isnan(value) else f"{100 * value:.2f}"
+    if math.isnan(value):
+        return NOT_MEASURED
+    return f"{100 * value:.2f}"

@@ -16,5 +16,6 @@ def curves_section(_results: Results, show: ShowFigure) -> str:
 
 def errors_section(results: Results, show: ShowFigure) -> str:
     """What the task shows of the best arm's errors."""
+    # a section that is there in every report: a missing one would look like an arm without errors
     parts = results.insight.error_parts(results, show) or [_UNREAD]
     return join_sections(["## Errors of the best arm", *parts]).rstrip()

@@ -22,6 +22,7 @@ def failures_section(results: Results, _show: ShowFigure) -> str:
     rows = []
     for trial in incomplete.to_dict("records"):
         run = results.run_of_trial.get((trial["arm_id"], trial["seed"]))
+        # NOT RUN has no run, and so no failure of its own
         reason = _reason(trial["state"], run)
         rows.append(
             [code(results.name(trial["arm_id"])), str(trial["seed"]), trial["state"], reason]

@@ -35,6 +35,7 @@ from ablate.reporting.text.question_sentences import question_lines
 from ablate.reporting.text.warnings import warnings
 from ablate.tracking.events import TrialState
 
+# with cards and checks it fits one screen
 _N_TOP = 8
 _MOST_AXES_BESIDE = 5
 """A table with more columns has no room beside the checks."""
@@ -55,6 +56,7 @@ def first_screen(results: Results, _show: ShowFigure) -> str:
         return join_sections([_bar(results), nothing]).rstrip()
     opening, following, closing = COLUMNS
     top_arms = _top_arms(results, decision)
+    # wider than the column: then all blocks stand one below the other, with no marks between
     if len(varied_axes(results, top_arms)) > _MOST_AXES_BESIDE:
         opening = following = closing = ""
     parts = [
@@ -92,6 +94,7 @@ def _cards(results: Results, decision: Decision) -> str:
     ]
     # the cards are columns of a table, the one layout that GitHub has; short ones end early
     rows = list(itertools.zip_longest(*columns, fillvalue=""))
+    # val says what is best, but nobody is told to use what a settled answer speaks against
     first = "Use this" if decision.spoken_against is None else "Best on val"
     header = [first, "How sure", "Cheapest that may be as good"]
     return table(header, rows, n_text_columns=3)
@@ -111,7 +114,8 @@ def _use_card(results: Results, decision: Decision) -> list[str]:
     if decision.baseline is not None and use.gap is not None:
         lines.append(_gap_line(use))
     lines.append(_cost_line(use, decision.baseline))
-    return [line for line in lines if line]
+    # an empty line would be an empty row of the table of cards
+    return list(filter(None, lines))
 
 
 def _gap_line(option: Option) -> str:
@@ -150,9 +154,11 @@ def _sure_card(results: Results, decision: Decision) -> list[str]:
         return lines
     if not questions:
         return [*lines, "no question is open"]
+    # the one that the recommendation rests on, and the one that a few seeds would settle
     named = list(dict.fromkeys([questions[0], decision.settled_next or questions[0]]))
     for question in named:
         lines.append(_open_line(results, question))
+    # to be copied as it stands
     if decision.settling_command is not None:
         lines.append(code(one_line(decision.settling_command)))
     n_more = len(questions) - len(named)
@@ -165,6 +171,7 @@ def _open_line(results: Results, question: OpenQuestion) -> str:
     name = code(question.name)
     if question.is_of_best_arm:
         name = f"{name} against the baseline"
+    # the noise is unknown, so no number of seeds can be named
     if len(results.record.seeds) < 2:
         return f"{name}: open; begin with {FEWEST_SEEDS} seeds"
     if question.n_seeds is None:
@@ -175,6 +182,7 @@ def _open_line(results: Results, question: OpenQuestion) -> str:
 def _spoken_against_line(effect: Effect) -> str:
     """`freeze_depth=0` is worse than `freeze_depth=all`, -5.7 points."""
     worse, better = sides(effect.comparison)
+    # said from the worse side, whichever the effect names first
     loss = -abs(effect.estimate)
     if effect.verdict is not Verdict.WORSE:
         worse, better = better, worse
@@ -231,6 +239,7 @@ def _cheapest_card(results: Results, decision: Decision) -> list[str]:
 def _top_arms(results: Results, decision: Decision) -> list[str]:
     """The arm_ids of the best on val, the baseline, and the cheapest that may be the best."""
     order = list(results.arms["arm_id"])
+    # what the cards speak of must be in the table, however far down
     wanted = set(order[:_N_TOP])
     for option in (decision.use, decision.baseline, decision.cheapest):
         if option is not None:
@@ -280,6 +289,7 @@ def _checks(results: Results) -> list[str]:
     if data.near_duplicates is not None:
         duplicates = f"{plural(data.near_duplicates.n_pairs, 'near-duplicate')} between splits"
     lines = [duplicates]
+    # none in studies that never counted
     counts = data.class_counts.get("test", ())
     if counts:
         lines.append(f"smallest class: {plural(min(counts), 'test image')}")
@@ -289,6 +299,7 @@ def _checks(results: Results) -> list[str]:
     states = results.trials["state"]
     n_complete = int((states == TrialState.COMPLETE).sum())
     lines.append(f"{n_complete} of {plural(len(states), 'trial')} complete")
+    # the default folder: whoever wrote the report elsewhere knows where
     verify = code(f"ablate verify reports/{results.record.grid_name}")
     return [*lines, f"{verify} computes every number again"]
 

@@ -13,6 +13,7 @@ from ablate.reporting.text.effect_sentences import verdict_cell
 from ablate.reporting.text.layout import folded_list
 from ablate.reporting.text.markdown import join_sections, p_value, points, table
 
+# a grid of five axes has hundreds: the rest is in the CSV
 _N_SHOWN = 12
 _N_NAMED = 3
 _HEADER = (
@@ -34,12 +35,13 @@ def interactions_section(results: Results, _show: ShowFigure) -> str:
             effects.append(effect)
     if not effects:
         return ""
+    effects.sort(key=_rank)
     note = (
         "Does the effect of one level depend on the level of another axis? The difference of two "
         f"differences, in points of {prose(results.effects.primary)}. {_settled_text(effects)} "
         f"{_shown_text(len(effects))} in `interactions.csv`."
     )
-    rows = [_row(effect) for effect in sorted(effects, key=_rank)[:_N_SHOWN]]
+    rows = [_row(effect) for effect in effects[:_N_SHOWN]]
     listed = folded_list(len(rows), "interaction", table(_HEADER, rows, n_text_columns=2))
     return join_sections(["## Interactions", note, listed]).rstrip()
 
@@ -51,9 +53,9 @@ def _shown_text(n_effects: int) -> str:
 
 
 def _settled_text(effects: Sequence[Effect]) -> str:
-    """What a reader of a folded table must not miss."""
+    """What a reader of a folded table must not miss; `effects` in the order of `_rank`."""
     settled = []
-    for effect in sorted(effects, key=_rank):
+    for effect in effects:
         if effect.judged.excludes_zero:
             settled.append(f"{code(effect.comparison.name)} ({points(effect.estimate)})")
     if not settled:
@@ -74,6 +76,7 @@ def _row(effect: Effect) -> list[str]:
     span = NOT_MEASURED
     if not math.isnan(effect.judged.low):
         span = f"{points(effect.judged.low)} to {points(effect.judged.high)}"
+    # merged or excluded cells may leave a design that cannot tell the two axes apart
     share = NOT_MEASURED
     if not math.isnan(effect.share):
         share = f"{100 * effect.share:.0f} %"

@@ -10,6 +10,7 @@ from ablate.reporting.text.markdown import bullets
 
 def title(results: Results, _show: ShowFigure) -> str:
     """The question of the grid file, or its name."""
+    # a grid file need not ask one
     question = results.record.question or f"Ablation {results.record.grid_name}"
     return f"# {text(question)}"
 
@@ -23,4 +24,4 @@ def opening(results: Results, _show: ShowFigure) -> str:
         *study_sentences.absent_sentences(results),
         study_sentences.design_sentence(results),
     ]
-    return bullets(line for line in lines if line)
+    return bullets(filter(None, lines))

@@ -9,8 +9,11 @@ from ablate.study.pilot_record import Pilot
 
 
 def counts_text(pilot: Pilot) -> str:
-    """`5 of 6 trials: 4 complete, 1 pruned; the space had no more to propose`."""
+    """`5 of 6 trials: 4 complete, 1 pruned; the search space was exhausted`."""
     counts = Counter(trial.state for trial in pilot.trials)
-    states = ", ".join(f"{counts[state]} {state.lower()}" for state in sorted(counts))
-    few = "; the search space was exhausted" if len(pilot.trials) < pilot.n_asked else ""
-    return f"{len(pilot.trials)} of {plural(pilot.n_asked, 'trial')}: {states}{few}"
+    # by name, so that the order does not depend on which trial ended first
+    states = [f"{n_trials} {state.lower()}" for state, n_trials in sorted(counts.items())]
+    ended = f"{len(pilot.trials)} of {plural(pilot.n_asked, 'trial')}: {', '.join(states)}"
+    if len(pilot.trials) < pilot.n_asked:
+        return f"{ended}; the search space was exhausted"
+    return ended

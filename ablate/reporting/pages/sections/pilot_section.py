@@ -9,6 +9,7 @@ from ablate.reporting.results import Results, ShowFigure
 
 def pilot_section(results: Results, _show: ShowFigure) -> str:
     """The section, or nothing for a study without a pilot."""
+    # how the arms were found: before the arms themselves
     pilot = results.record.pilot
     if pilot is None:
         return ""

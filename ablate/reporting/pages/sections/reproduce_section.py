@@ -14,6 +14,7 @@ from ablate.tracking.records import PublishedRun
 
 def reproduce_section(results: Results, _show: ShowFigure) -> str:
     """The command, what it needs, and every run."""
+    # one line, because a second one could be another command
     command = code_block(one_line(results.record.command), language="sh")
     parts = ["## How to reproduce", command, bullets(_facts(results)), _files(results)]
     return join_sections([*parts, _runs(results)]).rstrip()
@@ -23,23 +24,25 @@ def _facts(results: Results) -> list[str]:
     runs = []
     for arm in results.record.arms:
         runs += results.complete_runs(arm.arm_id)
-    study, record = results.study, results.record
+    study = results.study
+    record = results.record
     lines = [
         f"commit: {text(commit_text(runs))}",
         f"versions: {versions_text(runs)}",
         f"MLflow: experiment {code(record.grid_name)}, parent run {code(study.parent_run_id)}, "
         f"study {code(record.study_id)}",
     ]
-    strays = ", ".join(code(run.run_id) for run in stray_runs(study))
+    strays = [code(run.run_id) for run in stray_runs(study)]
     if strays:
         why = "because the grid file no longer names their arm or seed"
-        lines.append(f"left out, {why}: runs {strays}")
+        lines.append(f"left out, {why}: runs {', '.join(strays)}")
     return lines
 
 
 def _files(results: Results) -> str:
     record = results.record
-    names = ", ".join(code(f"{name}.csv") for name in table_names(results))
+    tables = [code(f"{name}.csv") for name in table_names(results)]
+    names = ", ".join(tables)
     metrics = ", ".join(results.task.metrics_of(len(record.data.class_names)))
     return f"As tables: {names} (metrics {metrics}). Cards: `cards/`. In one file: `report.html`."
 
@@ -51,6 +54,7 @@ def _runs(results: Results) -> str:
             run = results.run_of_trial.get((arm.arm_id, seed))
             if run is not None:
                 rows.append(_run_row(results, run))
+    # below the design's own, as everywhere
     for run in (*added_runs(results.study), *fresh_runs(results.study)):
         rows.append(_run_row(results, run))
     listed = table(["arm", "seed", "MLflow run", "trial"], rows, n_text_columns=4)

@@ -9,7 +9,9 @@ from ablate.reporting.figures.example_images import DUPLICATES, N_DUPLICATES
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.markdown import join_sections, plural, table
 from ablate.study.record import NearDuplicate
+from ablate.targets import Label
 
+# also said where nothing was found: "none" is worth as much as the search was
 _HOW = "by correlation of small versions, mirrored ones too; cropped or turned copies are not found"
 _COLUMNS = (
     "split",
@@ -21,7 +23,6 @@ _COLUMNS = (
     "likeness",
     "is_mirrored",
 )
-Label = int | tuple[int, ...]
 
 
 def review_section(results: Results, show: ShowFigure) -> str:
@@ -39,6 +40,7 @@ def _duplicates(results: Results) -> str:
         return f"Near-duplicates across splits: none found ({_HOW})."
     names = results.record.data.class_names
     rows = []
+    # the likest first, as many as there are pictures of
     for pair in duplicates.pairs[:N_DUPLICATES]:
         rows.append(_row(pair, names))
     n_pairs = plural(duplicates.n_pairs, "pair")
@@ -55,6 +57,7 @@ def _duplicates(results: Results) -> str:
 
 def _row(pair: NearDuplicate, names: tuple[str, ...]) -> list[str]:
     label = code(_name(pair.first_label, names))
+    # one picture under two labels: at least one of them is wrong
     if pair.second_label != pair.first_label:
         label += f" and {code(_name(pair.second_label, names))}"
     first = [code(pair.first_id), pair.first_split]
@@ -63,8 +66,7 @@ def _row(pair: NearDuplicate, names: tuple[str, ...]) -> list[str]:
 
 
 def _name(label: Label, names: tuple[str, ...]) -> str:
-    """The class, or all of an image's as a list of labels has them."""
-    # Names are joined as a list of labels in a CSV source has them.
+    """The class; of several, all of them, joined as a CSV source lists labels."""
     if isinstance(label, int):
         return names[label]
     return ";".join(names[position] for position in label)
@@ -74,8 +76,9 @@ def duplicate_frame(results: Results) -> pd.DataFrame:
     """One row per pair, for CSV."""
     names = results.record.data.class_names
     duplicates = results.record.data.near_duplicates
-    rows = []
+    # nobody looked: an empty table, as where nothing was found; `report.json` tells them apart
     pairs = () if duplicates is None else duplicates.pairs
+    rows = []
     for pair in pairs:
         first = (pair.first_split, pair.first_id, _name(pair.first_label, names))
         second = (pair.second_split, pair.second_id, _name(pair.second_label, names))

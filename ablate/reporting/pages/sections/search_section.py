@@ -27,20 +27,31 @@ def search_section(results: Results, pilot: Pilot) -> str:
         "scores, so these scores are optimistic; all other sections are about the "
         f"{n_trials} of the confirmation, with seeds that the search did not use.",
     ]
-    axes = [[code(axis), text(words)] for axis, words in pilot.space.items()]
+    axes = []
+    for axis, words in pilot.space.items():
+        axes.append([code(axis), text(words)])
     space = table(["axis", "searched"], axes, n_text_columns=2)
-    outcome = _best_so_far(pilot) if len(pilot.objectives) == 1 else _front(pilot)
+    outcome = _front(pilot)
+    # with one objective a front would be a single trial
+    if len(pilot.objectives) == 1:
+        outcome = _best_so_far(pilot)
     return join_sections(["## Search", bullets(lines), space, *outcome]).rstrip()
 
 
 def _epochs(pilot: Pilot) -> str:
-    n_epochs = sum(trial.n_epochs for trial in pilot.trials)
-    pruned = [trial for trial in pilot.trials if trial.state == TrialState.PRUNED]
-    if not pruned:
+    n_epochs = 0
+    n_pruned = 0
+    n_epochs_pruned = 0
+    for trial in pilot.trials:
+        n_epochs += trial.n_epochs
+        # what pruning saved is unknown: only epochs that were trained are counted
+        if trial.state == TrialState.PRUNED:
+            n_pruned += 1
+            n_epochs_pruned += trial.n_epochs
+    if not n_pruned:
         return f"{n_epochs} in the search"
-    n_pruned = plural(len(pruned), "trial")
-    n_epochs_pruned = sum(trial.n_epochs for trial in pruned)
-    return f"{n_epochs} in the search; {n_pruned} ended early after {n_epochs_pruned} of them"
+    early = f"{plural(n_pruned, 'trial')} ended early after {n_epochs_pruned} of them"
+    return f"{n_epochs} in the search; {early}"
 
 
 def _confirmed(results: Results, pilot: Pilot) -> str:
@@ -70,6 +81,7 @@ def _front(pilot: Pilot) -> list[str]:
         trial = _by_id(pilot, trial_id)
         scores = [_score(name, trial) for name in pilot.objectives]
         rows.append([_marked(pilot, trial), *scores])
+    # no best-so-far: with several objectives there is no single best
     heading = (
         "Pareto front of the search: no other trial is better in every one of these. ✓ confirmed."
     )
@@ -80,6 +92,7 @@ def _best_so_far(pilot: Pilot) -> list[str]:
     """One objective: how the best score grew, and the trials that were confirmed."""
     name = pilot.objectives[0]
     score = f"{prose(name)}, pilot seed"
+    # records alone: the many trials between them are in MLflow
     records = []
     for number, trial in _records(pilot.trials, name):
         records.append([_marked(pilot, trial), str(number), _score(name, trial)])
@@ -96,11 +109,14 @@ def _best_so_far(pilot: Pilot) -> list[str]:
 
 
 def _score(name: str, trial: PilotTrial) -> str:
+    # NaN for a trial that was pruned or failed
     value = trial.scores.get(name, math.nan)
     if not is_score(value):
         return NOT_MEASURED
     # Costs and times span orders of magnitude; scores do not.
-    return f"{value:.3f}" if name.startswith("val/") else number_text(value)
+    if name.startswith("val/"):
+        return f"{value:.3f}"
+    return number_text(value)
 
 
 def _by_id(pilot: Pilot, trial_id: str) -> PilotTrial:
@@ -108,8 +124,10 @@ def _by_id(pilot: Pilot, trial_id: str) -> PilotTrial:
 
 
 def _marked(pilot: Pilot, trial: PilotTrial) -> str:
-    mark = " ✓" if trial.trial_id in pilot.chosen else ""
-    return f"{code(trial.arm)}{mark}"
+    """The trial's name, with a mark where it was confirmed."""
+    if trial.trial_id in pilot.chosen:
+        return f"{code(trial.arm)} ✓"
+    return code(trial.arm)
 
 
 def _records(trials: Sequence[PilotTrial], name: str) -> list[tuple[int, PilotTrial]]:

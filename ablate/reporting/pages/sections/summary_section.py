@@ -16,4 +16,4 @@ def summary_section(results: Results, _show: ShowFigure) -> str:
         conclusions.ties_sentence(results),
         conclusions.optimism_sentence(results),
     ]
-    return "## Summary\n\n" + bullets(line for line in lines if line)
+    return "## Summary\n\n" + bullets(filter(None, lines))

@@ -22,7 +22,8 @@ _EDGE = (
 def tuning_section(results: Results, pilot: Pilot) -> str:
     """What every arm was tuned to, and how far its scores spread."""
     name = pilot.objectives[0]
-    space = "; ".join(f"{code(field)} in {text(words)}" for field, words in pilot.space.items())
+    tried = [f"{code(field)} in {text(words)}" for field, words in pilot.space.items()]
+    space = "; ".join(tried)
     how = (
         f"Every arm had the same small search: all combinations of {space} with pilot seed "
         f"{pilot.seed}, and was then trained with its own best by {prose(name)}: arms are compared "
@@ -39,9 +40,17 @@ def tuning_section(results: Results, pilot: Pilot) -> str:
 
 def _row(pilot: Pilot, arm: ArmRecord, name_of_arm: str) -> list[str]:
     name = pilot.objectives[0]
-    trials = [trial for trial in pilot.trials if trial.arm == arm.name]
-    known = [trial.scores.get(name, math.nan) for trial in trials]
-    scores = [score for score in known if is_score(score)]
+    trials = []
+    scores = []
+    for trial in pilot.trials:
+        if trial.arm != arm.name:
+            continue
+        trials.append(trial)
+        score = trial.scores.get(name, math.nan)
+        # a trial that failed, or was pruned, has none
+        if is_score(score):
+            scores.append(score)
+    # "-" for a field that cannot matter for this arm: it was not tuned
     tuned = dict.fromkeys(pilot.space, "-")
     for field in arm.tuned.keys() & tuned.keys():
         tuned[field] = level_text(arm.tuned[field])
@@ -53,6 +62,7 @@ def _row(pilot: Pilot, arm: ArmRecord, name_of_arm: str) -> list[str]:
 def _best_and_worst(scores: Sequence[float], name: str) -> tuple[str, str]:
     if not scores:
         return NOT_MEASURED, NOT_MEASURED
+    # the best first, whichever way the metric goes
     ordered = sorted(scores, reverse=is_better(name, 1.0, than=0.0))
     return f"{ordered[0]:.3f}", f"{ordered[-1]:.3f}"
 
@@ -63,8 +73,13 @@ def _at_the_edge(
     """Numeric fields, of more than two values, whose choice is the first or last that was tried."""
     edges = []
     for field in fields:
-        tried = {_number(trial.levels.get(field)) for trial in trials}
-        numbers = sorted(number for number in tried if number is not None)
+        tried = set()
+        for trial in trials:
+            number = _number(trial.levels.get(field))
+            # a word has no edge
+            if number is not None:
+                tried.add(number)
+        numbers = sorted(tried)
         # Of two values, one or the other is always at the edge.
         if len(numbers) > 2 and _number(tuned.get(field)) in (numbers[0], numbers[-1]):
             edges.append(code(field))
@@ -73,4 +88,6 @@ def _at_the_edge(
 
 def _number(level: object) -> float | None:
     """The level as a number; None for a word."""
-    return float(level) if isinstance(level, int | float) else None
+    if isinstance(level, int | float):
+        return float(level)
+    return None
