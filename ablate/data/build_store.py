@@ -278,6 +278,8 @@ def _describe(order: _Order, partial: Path) -> dict[str, Any]:
             "image_ids": split.image_ids,
             **_size_and_digest(partial / f"{name}.npy"),
         }
+        if split.groups is not None:
+            splits[name]["groups"] = split.groups
     meta = {
         "version": VERSION,
         "fingerprint": facts.fingerprint,

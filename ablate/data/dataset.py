@@ -19,14 +19,15 @@ from ablate.data.class_counts import absent_classes, check_classes, check_splits
 from ablate.data.copies import HashedItem, copies
 from ablate.data.darkness import check_depth
 from ablate.data.each_image import for_each
+from ablate.data.grouping import group_facts, group_remarks, groups_of, with_groups
 from ablate.data.images import Look
 from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import below, relative_to
-from ablate.data.splits import Parts, split_items, subset_items
+from ablate.data.splits import Parts, missing_remarks, split_items, subset_items
 from ablate.errors import DataError
-from ablate.study.record import DataFacts
+from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of
 from ablate.study.trial import SPLITS, DataSpec
 
@@ -41,6 +42,8 @@ class Split:
     """(N,) positions in `facts.class_names`; (N, C) of 0 and 1 where images have several labels."""
     read: Callable[[int], Image.Image]
     """Position -> RGB image. Raises DataError naming the file where it is damaged."""
+    groups: tuple[str, ...] | None = None
+    """The group of each image; None where nothing groups them."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,14 @@ def load_data(
         collection, groups = regroup(collection, resolved.classes, source=resolved.source)
         resolved = resolved.model_copy(update={"classes": groups})
     check_classes(collection, resolved.source)
+    if resolved.group_by is not None:
+        collection = with_groups(collection, resolved.group_by)
     parts, rule = split_items(collection.items, resolved, official=collection.split_rule)
     parts, subset_rule = subset_items(parts, resolved, n_classes=len(collection.class_names))
     check_splits(parts, collection.class_names, resolved.source)
+    grouped: GroupFacts | None = None
+    if resolved.group_by is not None:
+        grouped = group_facts(parts, rule=resolved.group_by)
     looks = _look_at_all(parts)
     images = _hashed(parts)
     n_classes = len(collection.class_names)
@@ -101,9 +109,12 @@ def load_data(
         regrouped=dict(resolved.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
         cut_share=_mean_cut_share(looks),
+        groups=grouped,
     )
     remarks = (
         *collection.remarks,
+        *missing_remarks(parts),
+        *group_remarks(grouped),
         *absent_classes(parts, collection.class_names, task=task_of(task)),
         *copies(images),
     )
@@ -140,11 +151,14 @@ def _hashed(parts: Parts) -> list[HashedItem]:
 def _fingerprint(images: Sequence[HashedItem], class_names: tuple[str, ...]) -> str:
     """Return 64 hex digits over every image's split, id, label and content, and the class names.
 
-    The order of the images does not matter.
+    And over the groups, where there are some. The order of the images does not matter.
     """
     lines: list[str] = []
     for image in images:
         described = [image.split, image.item.image_id, image.item.label, image.digest]
+        # Stores and predictions keep the group, so other groups are another data set.
+        if image.item.group is not None:
+            described.append(image.item.group)
         # JSON, because an id may hold whatever else could separate the four.
         lines.append(json.dumps(described))
     lines.sort()
@@ -222,4 +236,5 @@ def _as_split(items: tuple[Item, ...], n_classes: int) -> Split:
         image_ids=tuple(item.image_id for item in items),
         labels=targets_of(items, n_classes=n_classes).array,
         read=lambda position: items[position].read(),
+        groups=groups_of(items),
     )

@@ -49,6 +49,8 @@ class StoredSplit:
     labels: NDArray[np.int64]
     """(N,) positions in `class_names`; (N, C) of 0 and 1 where images have several labels."""
     image_ids: tuple[str, ...]
+    groups: tuple[str, ...] | None = None
+    """The group of each image; None where nothing groups them."""
     fine: NDArray[np.uint8] | None = None
     """(N, fine, fine, 3), the same squares nearer their own resolution, or None: crops of `images`
     would be resized twice, and softer than clean images."""
@@ -176,7 +178,12 @@ def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSpli
     has_form = images.shape == (len(labels), side, side, 3) and images.dtype == np.uint8
     if not has_form or len(image_ids) != len(labels):
         raise ValueError(f"{path.name} holds {images.dtype} of shape {images.shape}")
-    return StoredSplit(images=images, labels=labels, image_ids=image_ids)
+    groups = None
+    if "groups" in meta:
+        groups = tuple(map(str, meta["groups"]))
+        if len(groups) != len(labels):
+            raise ValueError(f"{path.name} has {len(labels)} images and {len(groups)} groups")
+    return StoredSplit(images=images, labels=labels, image_ids=image_ids, groups=groups)
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -84,12 +84,22 @@ def field_table(model: type[BaseModel]) -> str:
     rows = ["| field | takes | default | meaning |", "|---|---|---|---|"]
     for name, schema in model.model_json_schema()["properties"].items():
         takes: list[str] = []
-        for branch in schema.get("anyOf", [schema]):
+        for branch in _branches(schema):
             takes += _takes(branch)
         # A bar would end the cell of a Markdown table.
         meaning = (model.model_fields[name].description or "").replace("|", "\\|")
         rows.append(f"| `{name}` | {', '.join(takes)} | {_default(model, name)} | {meaning} |")
     return "\n".join(rows) + "\n"
+
+
+def _branches(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """The branches of a union, and of the unions in it."""
+    if "anyOf" not in schema:
+        return [schema]
+    branches: list[dict[str, Any]] = []
+    for branch in schema["anyOf"]:
+        branches += _branches(branch)
+    return branches
 
 
 def _default(model: type[BaseModel], name: str) -> str:

@@ -23,13 +23,17 @@ from ablate.study.pilot_record import Pilot, Stage
 from ablate.study.question import Question
 
 __all__ = [
+    "FEWEST_TEST_GROUPS",
     "ArmRecord",
     "DataFacts",
     "ExcludedCell",
+    "GroupFacts",
     "NearDuplicate",
     "NearDuplicates",
     "StudyRecord",
 ]
+FEWEST_TEST_GROUPS = 12
+"""Groups of test images below which intervals are rough: docs/statistics.md."""
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -56,6 +60,24 @@ class NearDuplicates(BaseModel):
     n_pairs: int
     pairs: tuple[NearDuplicate, ...]
     """The most alike; not more than some tens."""
+
+
+class GroupFacts(BaseModel):
+    """Groups of images that belong together; none of them stands on two sides of a split."""
+
+    model_config = _FROZEN
+    rule: str
+    """How they were found, in words."""
+    n_groups: dict[str, int]
+    """split -> groups."""
+    smallest: int
+    largest: int
+    """Images of a group."""
+
+    @property
+    def n_all(self) -> int:
+        """Groups of all splits together."""
+        return sum(self.n_groups.values())
 
 
 class DataFacts(BaseModel):
@@ -104,6 +126,8 @@ class DataFacts(BaseModel):
 
     A mean over the images, in [0, 1); 0 also where nobody looked.
     """
+    groups: GroupFacts | None = None
+    """None where nothing groups the images."""
 
     @property
     def n_images(self) -> dict[str, int]:
@@ -125,6 +149,14 @@ class DataFacts(BaseModel):
     def is_fallback(self) -> bool:
         """Whether the declared fallback stood in for the requested source."""
         return self.source != self.requested_source
+
+    @model_serializer(mode="wrap")
+    def _without_groups(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Data sets without groups keep the text that former versions wrote."""
+        values: dict[str, Any] = handler(self)
+        if values.get("groups") is None:
+            values.pop("groups", None)
+        return values
 
 
 class ExcludedCell(BaseModel):

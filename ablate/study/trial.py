@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from ablate.recipe.canonical import canonical
 from ablate.recipe.former_names import with_first_names
@@ -17,6 +23,7 @@ from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Number
 from ablate.recipe.recipe import Images, Recipe
 from ablate.study.class_groups import ClassGroups
+from ablate.study.image_rule import ImageRule
 from ablate.study.tasks import is_lower_better, task_names
 from ablate.study.words import OneOf
 
@@ -90,6 +97,9 @@ class Sizes(BaseModel):
     test: Images | None = None
 
 
+_CAME_LATER = ("group_by", "split_by")
+
+
 class DataSpec(BaseModel):
     """Which images, and how they are split."""
 
@@ -127,6 +137,29 @@ class DataSpec(BaseModel):
         description='new class -> list of classes of the source that it takes; ["*"] takes all '
         "the rest; null = the source's own classes",
     )
+    group_by: ImageRule | None = Field(
+        None,
+        description="what images of one group share, so that no group stands on two sides of a "
+        "split: a regular expression over paths, {level: number} or {column: name}; see below",
+    )
+
+    split_by: ImageRule | None = Field(
+        None,
+        description="time of an image (ISO date or number), found as by group_by: the earliest "
+        "images are train, the latest test, by fractions and without split_seed; see below",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the fields that former versions did not have, where they say nothing.
+
+        So ids, records and journals of grids that do not use them stay as they were.
+        """
+        values: dict[str, Any] = handler(self)
+        for name in _CAME_LATER:
+            if values.get(name) is None:
+                values.pop(name, None)
+        return values
 
 
 class Trial(BaseModel):

@@ -19,6 +19,9 @@ from ablate.study.tasks.multilabel import MULTILABEL
 from ablate.targets import OneLabel, SeveralLabels, Targets
 from ablate.targets._base import numbered
 
+GROUP = "group"
+"""Column of the images' groups, where there are some."""
+
 
 @dataclass(frozen=True, eq=False)
 class SplitPredictions:
@@ -28,6 +31,8 @@ class SplitPredictions:
     targets: Targets
     outputs: NDArray[np.floating]
     """(N, ...) what the task stores per image, e.g. probabilities (N, C)."""
+    groups: Sequence[str] | None = None
+    """The group of each image; None where nothing groups them."""
 
 
 class PredictionCodec(Protocol):
@@ -57,6 +62,8 @@ class ScorePerClass:
         # float32 is what the network computed in; more digits would only pretend
         scores = np.asarray(predictions.outputs, dtype=np.float32).T
         columns: dict[str, Any] = {"image_id": list(predictions.image_ids)}
+        if predictions.groups is not None:
+            columns[GROUP] = list(predictions.groups)
         columns.update(predictions.targets.columns())
         for index, column in enumerate(scores):
             columns[f"p_{index}"] = column
@@ -74,7 +81,10 @@ class ScorePerClass:
         of_classes = [np.asarray(columns[name], dtype=np.float32) for name in names]
         scores = np.stack(of_classes, axis=1)
         targets = self.targets.of_columns(columns, n_classes=n_classes)
-        return SplitPredictions(list(columns["image_id"]), targets, scores)
+        groups = None
+        if GROUP in columns:
+            groups = list(columns[GROUP])
+        return SplitPredictions(list(columns["image_id"]), targets, scores, groups)
 
     def needed_columns(self) -> tuple[str, ...]:
         """See `PredictionCodec`."""

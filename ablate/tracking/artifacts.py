@@ -57,6 +57,11 @@ def _check_lengths(split: str, predictions: SplitPredictions) -> None:
             f"split {split}: there must be one label and one row of predictions per image, "
             f"got {n_images} images, {n_labels} labels, {n_rows} rows"
         )
+    if predictions.groups is not None and len(predictions.groups) != n_images:
+        raise ValueError(
+            f"split {split}: there must be one group per image, "
+            f"got {n_images} images, {len(predictions.groups)} groups"
+        )
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

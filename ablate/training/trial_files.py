@@ -28,12 +28,16 @@ FILES = (PREDICTIONS, DELTA, TRIAL)
 def store_predictions(
     folder: Path, outputs: Mapping[str, NDArray[np.float32]], store: ImageStore, *, task: str
 ) -> None:
-    """Write the predictions of each split, by its name, beside its images' ids and targets."""
+    """Write the predictions of each split, by its name, beside its images' ids and targets.
+
+    And their groups, where there are some.
+    """
     predictions = {}
     for name, array in outputs.items():
-        # Ids and targets beside each prediction: whoever scores them needs no data set.
-        image_ids = store.split(name).image_ids
-        predictions[name] = SplitPredictions(image_ids, store.targets(name), array)
+        # Ids, targets and groups beside each prediction: whoever scores them needs no data set.
+        split = store.split(name)
+        targets = store.targets(name)
+        predictions[name] = SplitPredictions(split.image_ids, targets, array, split.groups)
     write_predictions(folder / PREDICTIONS, predictions, task=task)
 
 

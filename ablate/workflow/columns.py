@@ -104,6 +104,7 @@ PREDICTIONS = (
     Column("seed", "whole number", "seed of the trial that predicts"),
     Column("split", "text", "val or test"),
     Column("image_id", "text", "the image, as its data set names it"),
+    Column("group", "text", "the group of the image; only where the grid has `data.group_by`"),
     Column("label", "text", "true class; several are separated by commas"),
     Column("top_class", "text", "class with the highest probability"),
     _P,

@@ -197,6 +197,8 @@ def _named(stored: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
         decoded = CODECS[record.task].decode(columns, n_classes=len(class_names))
         memberships = decoded.targets.membership().tolist()
         frame = pd.DataFrame({"split": split, "image_id": decoded.image_ids})
+        if decoded.groups is not None:
+            frame["group"] = decoded.groups
         frame["label"] = [_words(row, class_names) for row in memberships]
         top_classes = decoded.outputs.argmax(axis=1)
         frame["top_class"] = np.array(class_names, dtype=object)[top_classes]

@@ -5,8 +5,8 @@ Splitting, checking and hashing are `data.dataset`'s work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +40,10 @@ class Item:
     """sha256 of what determines the pixels, 64 hex digits."""
     look: Callable[[], Look] | None = None
     """Reads the header of its file; None where it has no file of its own."""
+    cells: Mapping[str, str] = field(default_factory=dict)
+    """Of the image's row in a CSV, the columns that the spec names."""
+    group: str | None = None
+    """Images of one group belong on one side of a split; None where nothing groups them."""
 
 
 @dataclass(frozen=True, slots=True)

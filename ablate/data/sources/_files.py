@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,9 @@ def file_item(
     return item_of(NamedFile(path, relative), label=label, split=split)
 
 
-def item_of(file: NamedFile, *, label: Label, split: str | None) -> Item:
+def item_of(
+    file: NamedFile, *, label: Label, split: str | None, cells: Mapping[str, str] | None = None
+) -> Item:
     """Return the item of an image file."""
     name = file.image_id
     return Item(
@@ -50,6 +52,7 @@ def item_of(file: NamedFile, *, label: Label, split: str | None) -> Item:
         read=partial(read_image, file.path, name=name),
         digest=partial(digest_of_image_file, file.path, name=name),
         look=partial(look_at, file.path, name=name),
+        cells=cells or {},
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ablate.data.sources._base import Item
 from ablate.data.sources._class_names import check_class_names
 from ablate.data.sources._files import item_of, named_files
+from ablate.data.sources._rule_columns import check_columns
 from ablate.data.sources._table import Row, Table, read_table
 from ablate.errors import DataError, some
 from ablate.study.trial import SPLITS
@@ -31,17 +32,24 @@ _N_NAMED = 5
 
 
 def read_index(
-    path: Path, *, root: Path, data_dir: Path | None = None
+    path: Path,
+    *,
+    root: Path,
+    data_dir: Path | None = None,
+    also: Mapping[str, str] | None = None,
 ) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     """Read an index of images below `root`; return class names, and items in the file's order.
 
     Class names are sorted by label, numbers as numbers. Image ids are relative to `root`, in one
-    spelling. Links may lead to files below `data_dir`. Raises DataError, with the row, where a
+    spelling. Links may lead to files below `data_dir`. `also` are further columns that items keep,
+    column -> field of the grid file that names it. Raises DataError, with the row, where a
     column is missing, a cell is empty, a file is missing, named twice or outside `root`, a split
     has another name, or classes differ in spelling alone.
     """
-    table = read_table(path, read=COLUMNS)
-    _check_columns(table)
+    kept = also or {}
+    table = read_table(path, read={*COLUMNS, *kept})
+    check_columns(kept, table)
+    _check_columns(table, kept=kept)
     _check_cells(table)
     splits: list[str | None] = []
     for row in table.rows:
@@ -53,7 +61,8 @@ def read_index(
     files = named_files(table, "file", root=root, data_dir=data_dir or root, about="label")
     items: list[Item] = []
     for file, row, split in zip(files, table.rows, splits, strict=True):
-        items.append(item_of(file, label=position[row.cells["label"]], split=split))
+        label = position[row.cells["label"]]
+        items.append(item_of(file, label=label, split=split, cells=row.only(kept)))
     return tuple(names[label] for label in labels), tuple(items)
 
 
@@ -86,19 +95,20 @@ def check_splits_complete(table: Table, splits: list[str | None]) -> None:
         )
 
 
-def unread_columns_remarks(path: Path) -> list[str]:
-    """A line on the columns of an index that are not read.
+def unread_columns_remarks(path: Path, *, also: Mapping[str, str] | None = None) -> list[str]:
+    """A line on the columns of an index that are not read; `also` are read beside the usual ones.
 
     One of them may be the split under another name.
     """
-    columns = read_table(path, read=COLUMNS).columns
-    unread = [column for column in columns if column and column not in COLUMNS]
+    read = {*COLUMNS, *(also or {})}
+    columns = read_table(path, read=read).columns
+    unread = [column for column in columns if column and column not in read]
     if not unread:
         return []
     return [f"note: columns of {path.name} that are not read: {some(unread, most=_N_NAMED)}"]
 
 
-def _check_columns(table: Table) -> None:
+def _check_columns(table: Table, *, kept: Mapping[str, str]) -> None:
     """Refuse columns that differ from one that is read in capitals, blanks and the like alone.
 
     Such a column would be ignored in silence. Raises DataError.
@@ -106,7 +116,7 @@ def _check_columns(table: Table) -> None:
     read_columns = {_letters(column): column for column in COLUMNS}
     for column in table.columns:
         expected = read_columns.get(_letters(column), column)
-        if expected != column:
+        if expected != column and column not in kept:
             raise DataError(
                 f"columns of {table.name} that are read must be called {', '.join(COLUMNS)}, "
                 f"letter by letter, got {column!r}; rename it to {expected}, or to a word that "

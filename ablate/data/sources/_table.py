@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,10 @@ class Row:
     """Where it begins in the file; the header is line 1."""
     cells: dict[str, str]
     """Column -> cell, without blanks around it."""
+
+    def only(self, columns: Iterable[str]) -> dict[str, str]:
+        """The cells of some columns."""
+        return {column: self.cells[column] for column in columns}
 
 
 @dataclass(frozen=True, slots=True)

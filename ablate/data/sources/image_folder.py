@@ -15,6 +15,7 @@ from ablate.data.sources._index import read_index, unread_columns_remarks
 from ablate.data.sources._layout import split_tops
 from ablate.data.sources._places import below, relative_to
 from ablate.data.sources._roles import called_alike
+from ablate.data.sources._rule_columns import rule_columns
 from ablate.data.sources._walk import ClassFolders
 from ablate.errors import DataError, escaped, some
 from ablate.study.trial import DataSpec
@@ -35,8 +36,9 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     path = data_path(spec, data_dir=data_dir, what=what)
     remarks: Sequence[str] = ()
     if path.suffix.lower() == ".csv" and not path.is_dir():
-        class_names, items = read_index(path, root=path.parent, data_dir=data_dir)
-        remarks = [*unread_columns_remarks(path), *unlisted_remarks(path, items)]
+        columns = rule_columns(spec)
+        class_names, items = read_index(path, root=path.parent, data_dir=data_dir, also=columns)
+        remarks = [*unread_columns_remarks(path, also=columns), *unlisted_remarks(path, items)]
     elif path.is_dir():
         name = relative_to(path, data_dir)
         class_names, items, remarks = _read_folders(path, name, data_dir=data_dir)

@@ -5,6 +5,7 @@ They are listed in `labels.csv` of the folder that `data.path` names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ablate.data.sources._base import Collection, Item
@@ -12,6 +13,7 @@ from ablate.data.sources._class_names import check_class_names
 from ablate.data.sources._files import item_of, named_files, unlisted_remarks
 from ablate.data.sources._index import check_splits_complete, split_of_row
 from ablate.data.sources._places import relative_to
+from ablate.data.sources._rule_columns import check_columns, rule_columns
 from ablate.data.sources._table import Row, Table, read_table
 from ablate.data.sources.image_folder import VERSION, data_path
 from ablate.errors import DataError, escaped
@@ -35,7 +37,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
             f"for task multilabel data.path must be a folder with {LABELS} (columns image and "
             f"labels), {spec.path!r} has none."
         )
-    class_names, items = read_labels(root / LABELS, data_dir=data_dir)
+    class_names, items = read_labels(root / LABELS, data_dir=data_dir, also=rule_columns(spec))
     return Collection(
         title=root.name,
         version=VERSION,
@@ -61,16 +63,22 @@ def _unread(root: Path) -> list[str]:
     return [f"note: {name} is not read, {LABELS} is" for name in others]
 
 
-def read_labels(path: Path, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[Item, ...]]:
+def read_labels(
+    path: Path, *, data_dir: Path, also: Mapping[str, str] | None = None
+) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     """Read a list of images with their labels, `a.jpg,poppy;daisy`.
 
-    An empty cell is an image without a label. Paths are relative to the list's folder. Returns
+    An empty cell is an image without a label. Paths are relative to the list's folder. `also` are
+    further columns that items keep, as in `read_index`. Returns
     the class names, sorted, and items in the order of the file. Raises DataError, with the row,
     where the columns are others, an image is named twice, is missing or lies outside, a label is
     empty or given twice, or a split has another name.
     """
-    table = read_table(path, read=COLUMNS, hint=f", and labels are separated by '{SEPARATOR}'")
-    _check_cells(table)
+    kept = also or {}
+    hint = f", and labels are separated by '{SEPARATOR}'"
+    table = read_table(path, read={*COLUMNS, *kept}, hint=hint)
+    check_columns(kept, table)
+    _check_cells(table, kept=kept)
     labels_of_rows: list[list[str]] = []
     splits: list[str | None] = []
     for row in table.rows:
@@ -82,15 +90,17 @@ def read_labels(path: Path, *, data_dir: Path) -> tuple[tuple[str, ...], tuple[I
     position = {label: i for i, label in enumerate(class_names)}
     files = named_files(table, "image", root=path.parent, data_dir=data_dir, about="labels")
     items = []
-    for file, labels, split in zip(files, labels_of_rows, splits, strict=True):
+    rows = zip(files, labels_of_rows, splits, table.rows, strict=True)
+    for file, labels, split, row in rows:
         # Sorted: the order of labels in a cell means nothing, and the fingerprint must not see it.
         label = tuple(sorted(position[word] for word in labels))
-        items.append(item_of(file, label=label, split=split))
+        items.append(item_of(file, label=label, split=split, cells=row.only(kept)))
     return class_names, tuple(items)
 
 
-def _check_cells(table: Table) -> None:
-    if sorted(table.columns) not in (sorted(COLUMNS), sorted(COLUMNS[:2])):
+def _check_cells(table: Table, *, kept: Mapping[str, str]) -> None:
+    columns = [column for column in table.columns if column in COLUMNS or column not in kept]
+    if sorted(columns) not in (sorted(COLUMNS), sorted(COLUMNS[:2])):
         raise DataError(
             f"{table.name} must have the columns image and labels, and perhaps split, "
             f"got {', '.join(table.columns) or 'none'}."

@@ -36,6 +36,8 @@ class HeldOut:
     # float32: the largest array of a report, and a weight is a small multiple of n / (n - 1)
     weights: NDArray[np.float32]
     """(draws, N) that resample the test images, the same for every run of the study."""
+    group_of: NDArray[np.int64] | None = None
+    """(N,) group of each test image, in [0, G), where whole groups are resampled."""
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ from ablate.metrics.classification import (
     rank,
     resampled_macro_f1,
 )
+from ablate.metrics.group_resampling import group_resampled_area, group_resampled_macro_f1
 from ablate.metrics.operating_point import (
     OperatingPoint,
     at_threshold,
     average_precision,
     threshold_for_precision,
 )
+from ablate.metrics.ranking import Ranking
 from ablate.metrics.resampling import resampled_area
 from ablate.reporting.predictions._base import Draws, HeldOut, of_test
 from ablate.study.record import StudyRecord
@@ -73,11 +75,6 @@ def read(held_out: HeldOut, record: StudyRecord) -> RunReading:
         temperature = fit_temperature(*arrays_of(held_out.val))
         softened = with_temperature(probabilities, temperature)
         ece_softened = reliability(softened, labels).ece
-    # as `metrics.classification.resampled`, without sorting the images a second time
-    resampled = {
-        "macro_f1": resampled_macro_f1(predicted, labels, held_out.weights),
-        "auroc_ovr_macro": resampled_area(ranking, held_out.weights),
-    }
     return RunReading(
         classes=per_class(probabilities, labels, ranking=ranking),
         confusion=confusion(labels, predicted, probabilities.shape[1]),
@@ -86,8 +83,26 @@ def read(held_out: HeldOut, record: StudyRecord) -> RunReading:
         ece_softened=ece_softened,
         mistakes=_mistakes(held_out.test, predicted),
         threshold=_threshold(held_out, target=record.target_precision or TARGET_PRECISION),
-        resampled=of_test(resampled),
+        resampled=of_test(_resampled(held_out, predicted, ranking)),
     )
+
+
+def _resampled(
+    held_out: HeldOut, predicted: NDArray[np.int64], ranking: Ranking
+) -> dict[str, NDArray[np.float64]]:
+    """As `metrics.classification.resampled`, without sorting the images a second time."""
+    labels = held_out.test.targets.array
+    weights = held_out.weights
+    group_of = held_out.group_of
+    if group_of is None:
+        return {
+            "macro_f1": resampled_macro_f1(predicted, labels, weights),
+            "auroc_ovr_macro": resampled_area(ranking, weights),
+        }
+    return {
+        "macro_f1": group_resampled_macro_f1(predicted, labels, weights, group_of),
+        "auroc_ovr_macro": group_resampled_area(ranking, weights, group_of),
+    }
 
 
 def arrays_of(predictions: SplitPredictions) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

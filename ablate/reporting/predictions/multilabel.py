@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ablate.metrics.group_resampling import group_resampled_area, widened
 from ablate.metrics.multilabel import THRESHOLD, PerLabel, per_label, resampled_label_f1
-from ablate.metrics.ranking import rank_classes
+from ablate.metrics.ranking import Ranking, rank_classes
 from ablate.metrics.resampling import resampled_area
 from ablate.reporting.predictions._base import Draws, HeldOut, of_test
 from ablate.study.record import StudyRecord
@@ -52,11 +53,6 @@ def read(held_out: HeldOut, record: StudyRecord) -> LabelReading:  # noqa: ARG00
             "p": probabilities[images, classes],
         }
     )
-    # as `metrics.multilabel.resampled`, without sorting the images a second time
-    resampled = {
-        "macro_f1": resampled_label_f1(probabilities, labels, held_out.weights),
-        "auroc_ovr_macro": resampled_area(ranking, held_out.weights),
-    }
     return LabelReading(
         classes=per_label(probabilities, labels, ranking=ranking),
         errors=errors,
@@ -65,8 +61,24 @@ def read(held_out: HeldOut, record: StudyRecord) -> LabelReading:  # noqa: ARG00
         wrong_together=together - _pairs(is_called & is_positive),
         n_exact=int((is_called == is_positive).all(axis=1).sum()),
         n_called=int(is_called.sum()),
-        resampled=of_test(resampled),
+        resampled=of_test(_resampled(held_out, probabilities, ranking)),
     )
+
+
+def _resampled(
+    held_out: HeldOut, probabilities: NDArray[np.float64], ranking: Ranking
+) -> dict[str, NDArray[np.float64]]:
+    """As `metrics.multilabel.resampled`, without sorting the images a second time."""
+    weights = held_out.weights
+    group_of = held_out.group_of
+    # Exact for any weights: classes have no size that a draw would keep.
+    macro_f1 = resampled_label_f1(probabilities, held_out.test.targets.array, weights)
+    if group_of is None:
+        return {"macro_f1": macro_f1, "auroc_ovr_macro": resampled_area(ranking, weights)}
+    return {
+        "macro_f1": widened(macro_f1, group_of),
+        "auroc_ovr_macro": group_resampled_area(ranking, weights, group_of),
+    }
 
 
 def _pairs(has_class: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.metrics import SCORING
+from ablate.metrics.group_resampling import group_weights
 from ablate.metrics.resampling import image_weights
 from ablate.reporting.evidence.frames import run_of_trial
 from ablate.reporting.predictions import READERS
@@ -94,9 +95,11 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
             if reader.is_pooled:
                 sums.setdefault(name, _VoteSum.of(of_split)).add(of_split)
         # Drawn once, from the first run's labels: the same draw for every run keeps them paired.
+        group_of = _group_of(splits["test"])
         if weights is None:
-            weights = _weights(splits["test"].targets)
-        readings[key] = reader.read(HeldOut(splits["test"], splits.get("val"), weights), record)
+            weights = _weights(splits["test"].targets, group_of)
+        held_out = HeldOut(splits["test"], splits.get("val"), weights, group_of)
+        readings[key] = reader.read(held_out, record)
     pooled = []
     for name in HELD_OUT:
         if name in sums:
@@ -215,14 +218,27 @@ class _VoteSum:
 
 
 def _digest(predictions: SplitPredictions) -> str:
-    """Of the images and their labels, whatever was predicted for them."""
+    """Of the images, their labels and groups, whatever was predicted for them."""
     # order counts as well: rows are compared by place
     image_ids = "\n".join(predictions.image_ids).encode()
-    return hashlib.sha256(image_ids + predictions.targets.array.tobytes()).hexdigest()
+    groups = "\n".join(predictions.groups or ()).encode()
+    content = image_ids + predictions.targets.array.tobytes() + groups
+    return hashlib.sha256(content).hexdigest()
 
 
-def _weights(targets: Targets) -> NDArray[np.float32]:
-    """Resamples of the test images, fewer of them where there are very many images."""
+def _group_of(predictions: SplitPredictions) -> NDArray[np.int64] | None:
+    """(N,) number of each image's group; None where nothing groups them."""
+    if predictions.groups is None:
+        return None
+    names = np.array(list(map(str, predictions.groups)), dtype=object)
+    _, group_of = np.unique(names, return_inverse=True)
+    return np.asarray(group_of.ravel(), dtype=np.int64)
+
+
+def _weights(targets: Targets, group_of: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    """Resamples of the test images, or of their groups; fewer where there are very many images."""
     # 100 draws at least: fewer would leave intervals to chance
     n_draws = int(np.clip(_MOST_WEIGHTS // len(targets), 100, _N_DRAWS))
+    if group_of is not None:
+        return group_weights(group_of, n_draws=n_draws, seed=0)
     return image_weights(targets, n_draws=n_draws, seed=0)

@@ -60,7 +60,30 @@ def split_sentence(results: Results) -> str:
     if data.regrouped:
         classes += f" regrouped ({regrouped_text(data)})"
     image_size = text(results.record.image_size)
-    return f"{classes}; {images}. Splits: {text(data.split_rule)}. Image size: {image_size}."
+    return (
+        f"{classes}; {images}. Splits: {text(data.split_rule)}. {group_sentence(data)}"
+        f"Image size: {image_size}."
+    )
+
+
+def group_sentence(data: DataFacts) -> str:
+    """How many groups of images there are, with a blank behind; empty where nothing groups them."""
+    groups = data.groups
+    if groups is None:
+        return ""
+    sides = ", ".join(f"{split} {n:,}" for split, n in groups.n_groups.items())
+    return (
+        f"Images belong to {groups.n_all:,} groups of {groups.smallest:,} to {groups.largest:,} "
+        f"({text(groups.rule)}); none stands on two sides ({sides}), and intervals resample "
+        "groups of test images, not single ones. "
+    )
+
+
+def drawn_again(data: DataFacts) -> str:
+    """What intervals resample: `test images`, or `groups of test images`."""
+    if data.groups is None:
+        return "test images"
+    return "groups of test images"
 
 
 def _known_splits(data: DataFacts) -> list[str]:

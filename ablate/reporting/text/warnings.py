@@ -7,6 +7,7 @@ from ablate.quoting import code
 from ablate.reporting.results import Results
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import plural
+from ablate.study.record import FEWEST_TEST_GROUPS
 from ablate.tracking.events import TrialState
 
 FEWEST_TEST_IMAGES = 10
@@ -24,7 +25,8 @@ def warnings(results: Results) -> list[str]:
         lines.append(study_sentences.data_sentence(results))
     lines += study_sentences.absent_sentences(results)
     # in the order of how much they can change what a reader concludes
-    lines += [_duplicates(results), _small_classes(results), _cut_away(results)]
+    lines += [_duplicates(results), _few_groups(results)]
+    lines += [_small_classes(results), _cut_away(results)]
     lines.append(_failures(results))
     return list(filter(None, lines))
 
@@ -36,6 +38,16 @@ def _duplicates(results: Results) -> str:
     return (
         f"**{plural(found.n_pairs, 'near-duplicate')} between splits:** images of val or test "
         "that are also in train make every score too high."
+    )
+
+
+def _few_groups(results: Results) -> str:
+    groups = results.record.data.groups
+    if groups is None or groups.n_groups["test"] >= FEWEST_TEST_GROUPS:
+        return ""
+    return (
+        f"**Test has only {plural(groups.n_groups['test'], 'group')} of images:** scores are no "
+        "surer than their number allows, and intervals over so few groups are rough."
     )
 
 

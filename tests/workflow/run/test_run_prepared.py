@@ -82,8 +82,8 @@ def test_one_worker_or_two_or_none_shared_give_equal_trials(
         monkeypatch.setenv("ABLATE_HOME", str(home))
         if number:  # how this machine computes was measured once and is remembered
             home.mkdir()
-            for remembered in (desk / "home0").glob("*.json"):
-                shutil.copy(remembered, home)
+            for measured in (desk / "home0").glob("*.json"):
+                shutil.copy(measured, home)
         grid = write_grid(f"workers{number}_{precision}_{augment}", axes, base)
         _run(grid, *options)
         tables.append(_rows(desk / "reports" / grid.stem / "trials.csv"))

@@ -6,7 +6,7 @@ import math
 
 from ablate.quoting import code
 from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, prose, shown_scores
-from ablate.reporting.text import conclusions
+from ablate.reporting.text import conclusions, study_sentences
 from ablate.reporting.text.markdown import join_sections, score, table
 from ablate.study.record import ArmRecord
 
@@ -19,10 +19,11 @@ def scores_section(results: Results, arm: ArmRecord) -> str:
         val = conclusions.metric_cell(results, arm.arm_id, f"val/{metric}")
         test = conclusions.metric_cell(results, arm.arm_id, f"test/{metric}")
         rows.append([prose(metric), val, test, _interval(results, arm, metric)])
+    drawn_again = study_sentences.drawn_again(results.record.data)
     note = (
         f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; "
-        "test was scored once per trial. The interval of the mean on test allows for other test "
-        "images and other seeds; the arms lend each other their spread over seeds."
+        "test was scored once per trial. The interval of the mean on test allows for other "
+        f"{drawn_again} and other seeds; the arms lend each other their spread over seeds."
     )
     header = ["metric", "val", "test", "95 % interval, test"]
     parts = ["## Results", note, table(header, rows), results.insight.score_note(results, arm)]

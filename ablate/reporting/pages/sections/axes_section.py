@@ -5,7 +5,7 @@ from __future__ import annotations
 from ablate.quoting import code
 from ablate.reporting.figures.choose import axis_figure_name
 from ablate.reporting.results import Results, ShowFigure
-from ablate.reporting.text import effect_sentences
+from ablate.reporting.text import effect_sentences, study_sentences
 from ablate.reporting.text.layout import in_pairs
 from ablate.reporting.text.markdown import bullets, join_sections
 from ablate.reporting.text.question_sentences import EXPLORATORY
@@ -13,7 +13,7 @@ from ablate.reporting.text.question_sentences import EXPLORATORY
 _HOW = (
     "Each level is compared with the baseline's, in pairs of trials that differ in this axis "
     "alone: same seed, same levels of all other axes. Merged arms count under each of their names; "
-    "excluded cells form no pair. The intervals allow for other seeds and other test images, and "
+    "excluded cells form no pair. The intervals allow for other seeds and other {drawn_again}, and "
     "for the number of comparisons: all of them hold together in 95 % of such studies. Each "
     "verdict follows from its interval. All numbers are in `effects.csv`."
 )
@@ -29,7 +29,7 @@ def axes_section(results: Results, show: ShowFigure) -> str:
     if not parts:
         return ""
     # said once above all axes, instead of beside each
-    how = _HOW
+    how = _HOW.format(drawn_again=study_sentences.drawn_again(results.record.data))
     if results.effects.questions:
         how += f" {EXPLORATORY}"
     return join_sections(["## What each axis changes", how, in_pairs(parts)]).rstrip()

@@ -25,5 +25,7 @@ def data_section(results: Results, _show: ShowFigure) -> str:
     if data.regrouped:
         facts["classes regrouped"] = study_sentences.regrouped_text(data)
     facts["splits"] = text(data.split_rule)
+    if data.groups is not None:
+        facts["groups"] = study_sentences.group_sentence(data).rstrip()
     facts["fingerprint"] = code(data.fingerprint)
     return "## Data\n\n" + table(["what", "value"], facts.items(), n_text_columns=2)

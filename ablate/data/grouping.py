@@ -1,0 +1,164 @@
+"""Groups of images that belong together: photographs of one part, patient, plant or place.
+
+A network recognises a part that it was trained on. Where the same part is scored, that passes for
+knowledge of the class, so no group may stand on two sides of a split.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ablate.data.sources._base import Collection, Item
+from ablate.errors import DataError, escaped, some
+from ablate.study.image_rule import Column, ImageRule, found_in_path, rule_in_words
+from ablate.study.record import FEWEST_TEST_GROUPS, GroupFacts
+from ablate.study.trial import SPLITS
+
+_N_NAMED = 5
+
+
+def keys_of(items: Sequence[Item], rule: ImageRule, *, field: str) -> list[str]:
+    """Return what `rule` finds for each image; `field` is where the rule stands.
+
+    Raises DataError where it finds nothing for some of them, or where there is no such column.
+    """
+    keys: list[str] = []
+    without: list[str] = []
+    for item in items:
+        if isinstance(rule, Column):
+            key = item.cells.get(rule.column)
+        else:
+            key = found_in_path(rule, item.image_id)
+        if not key:
+            without.append(item.image_id)
+        keys.append(key or "")
+    if without:
+        raise DataError(_nothing_found(items, without, rule, field=field))
+    return keys
+
+
+def _nothing_found(
+    items: Sequence[Item], without: Sequence[str], rule: ImageRule, *, field: str
+) -> str:
+    named = some(list(map(escaped, without)), most=_N_NAMED)
+    words = rule_in_words(rule)
+    if isinstance(rule, Column):
+        if any(rule.column in item.cells for item in items):
+            return (
+                f"data.{field} must give every image a value, {words} is empty for "
+                f"{len(without)} of {len(items)} images: {named}; fill in the cells."
+            )
+        return (
+            f"data.{field} can name a column only where data.path is a CSV (or a folder with "
+            f"labels.csv, for task multilabel), got {words} and images without one; give the CSV "
+            "as data.path, or use a regular expression over the paths, or {level: number}."
+        )
+    count = f"{len(without)} of {len(items)}"
+    if len(without) == len(items):
+        count = f"none of {len(items)}"
+        verb = "finds something in"
+    else:
+        verb = "finds nothing in"
+    return (
+        f"data.{field} must find something in the path of every image, {words} {verb} {count}: "
+        f"{named}; paths are relative to data.path, as printed here, and an expression may match "
+        "anywhere in them."
+    )
+
+
+def with_groups(collection: Collection, rule: ImageRule) -> Collection:
+    """Return the collection with the group of each image.
+
+    Raises DataError where the rule finds no group for an image, makes too few groups, or as many
+    as there are images.
+    """
+    items = collection.items
+    keys = keys_of(items, rule, field="group_by")
+    sizes = Counter(keys)
+    words = rule_in_words(rule)
+    if len(sizes) < len(SPLITS):
+        named = some([f"'{escaped(key)}' ({n} images)" for key, n in sizes.items()], most=_N_NAMED)
+        raise DataError(
+            f"data.group_by must make at least {len(SPLITS)} groups, one for each of train, val "
+            f"and test, {words} makes {len(sizes)} of {len(items)} images: {named}; take a part "
+            "of the path that differs between groups."
+        )
+    if len(sizes) == len(items):
+        raise DataError(
+            f"data.group_by must put images together, {words} makes a group of its own for each "
+            f"of {len(items)} images, e.g. '{escaped(keys[0])}' for "
+            f"{escaped(items[0].image_id)}; take a part of the path that images of one group "
+            "share, or leave group_by out where no images belong together."
+        )
+    grouped = [replace(item, group=key) for item, key in zip(items, keys, strict=True)]
+    return replace(collection, items=tuple(grouped))
+
+
+def check_sides(parts: Mapping[str, Sequence[Item]], *, rule: ImageRule) -> None:
+    """Check that no group stands on two sides of the splits that a source gives.
+
+    An error, not a remark: whoever names groups says that such images are alike, and every score
+    would be that of images the network knows. Raises DataError with the groups.
+    """
+    images_of: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for split, items in parts.items():
+        for item in items:
+            images_of[item.group or ""][split] += 1
+    astride: list[str] = []
+    for group, counts in images_of.items():
+        if len(counts) > 1:
+            places = ", ".join(f"{split} {n}" for split, n in counts.items())
+            astride.append(f"'{escaped(group)}' ({places})")
+    if astride:
+        raise DataError(
+            f"no group of data.group_by may stand on two sides of a split, {len(astride)} of "
+            f"{len(images_of)} ({rule_in_words(rule)}) do in the splits that the source gives: "
+            f"{some(astride, most=_N_NAMED)}; move each group to one side, or leave the splits "
+            "out and draw them with data.split_seed and data.fractions."
+        )
+
+
+def group_facts(parts: Mapping[str, Sequence[Item]], *, rule: ImageRule) -> GroupFacts:
+    """Return how many groups there are on each side, and how large they are."""
+    n_groups: dict[str, int] = {}
+    sizes: list[int] = []
+    for split in SPLITS:
+        counts = Counter(item.group for item in parts[split])
+        n_groups[split] = len(counts)
+        sizes.extend(counts.values())
+    return GroupFacts(
+        rule=rule_in_words(rule), n_groups=n_groups, smallest=min(sizes), largest=max(sizes)
+    )
+
+
+def groups_of(items: Sequence[Item]) -> tuple[str, ...] | None:
+    """Return the group of each image; None where nothing groups them."""
+    groups: list[str] = []
+    for item in items:
+        if item.group is None:
+            return None
+        groups.append(item.group)
+    return tuple(groups)
+
+
+def group_remarks(facts: GroupFacts | None) -> list[str]:
+    """Lines on the groups: how many on which side, and whether test has enough of them."""
+    if facts is None:
+        return []
+    sides = []
+    for split, n in facts.n_groups.items():
+        sides.append(f"{split} {n}")
+    lines = [
+        f"groups: {facts.n_all} by {facts.rule}, of {facts.smallest} to "
+        f"{facts.largest} images; none on two sides ({', '.join(sides)}); intervals resample "
+        "groups, not images"
+    ]
+    n_test = facts.n_groups["test"]
+    if n_test < FEWEST_TEST_GROUPS:
+        lines.append(
+            f"warning: test has only {n_test} groups of images; scores are no surer than their "
+            "number allows, and intervals over so few groups are rough"
+        )
+    return lines
