@@ -91,8 +91,8 @@ def test_one_worker_or_two_or_none_shared_give_equal_trials(
     assert tables[1] == tables[0]
     assert tables[2] == tables[0]
     assert not list((desk / "home2" / "activations").glob("*/rows.bin"))
-    for home in ("home0", "home1"):
-        kept = (desk / home / "activations").glob("*/meta.json")
+    for name in ("home0", "home1"):
+        kept = (desk / name / "activations").glob("*/meta.json")
         n_drawn = sum('"uint8"' in meta.read_text() for meta in kept)
         assert (n_drawn > 0) == (augment == "strong")
 
