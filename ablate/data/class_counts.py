@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ablate.data.dealing import Parts
 from ablate.data.sources._base import Collection, Item, targets_of
-from ablate.data.splits import Parts
 from ablate.errors import DataError, escaped, some
 from ablate.study.tasks import TaskSpec
 from ablate.study.trial import SPLITS
@@ -27,23 +27,28 @@ def check_classes(collection: Collection, source: str) -> None:
             f"a classification data set must have at least 2 classes, source {source} has "
             f"{len(names)}: {_listed(names) or 'none'}."
         )
-    empty = _names_with(0, class_counts(collection.items, len(names)), names)
+    empty = _absent(class_counts(collection.items, len(names)), names)
     if empty:
         raise DataError(
             f"every class must have at least one image, source {source} has none for: "
             f"{_listed(empty)}; add images or remove the class."
         )
     # Splits, predictions and the fingerprint know an image by its id alone.
-    if len({item.image_id for item in collection.items}) < len(collection.items):
+    ids = {item.image_id for item in collection.items}
+    if len(ids) < len(collection.items):
         raise DataError(f"every image must have an id of its own, source {source} uses one twice.")
 
 
 def check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> None:
     """Every split has images, train of every class, and val of two at least. Raises DataError."""
     _check_not_empty(parts, source)
-    counts = {split: class_counts(parts[split], len(class_names)) for split in SPLITS}
+    counts: dict[str, tuple[int, ...]] = {}
+    unlabelled: list[str] = []
+    for split in SPLITS:
+        counts[split] = class_counts(parts[split], len(class_names))
+        if not any(counts[split]):
+            unlabelled.append(split)
     # Only images with several labels can be without any.
-    unlabelled = [split for split in SPLITS if not any(counts[split])]
     if unlabelled:
         raise DataError(
             f"every split must have at least one image with a label, source {source} has none "
@@ -64,8 +69,9 @@ def check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> Non
 def absent_classes(parts: Parts, class_names: tuple[str, ...], *, task: TaskSpec) -> list[str]:
     """Say which classes have no images in val or test, and what that means for scores."""
     lines = []
+    # Train is left out: a class without train images is an error, see `check_splits`.
     for split in ("val", "test"):
-        absent = _names_with(0, class_counts(parts[split], len(class_names)), class_names)
+        absent = _absent(class_counts(parts[split], len(class_names)), class_names)
         if absent:
             lines.append(
                 f"warning: {split} has no images of {len(absent)} of {len(class_names)} classes "
@@ -91,6 +97,7 @@ def _consequence(task: TaskSpec) -> str:
 def _only_class(items: Sequence[Item], class_names: Sequence[str]) -> str | None:
     """The class that all items are of; None where there are more, or each class is judged alone."""
     targets = targets_of(items, n_classes=len(class_names))
+    # With several labels each class has its own yes and no, so one class alone can be scored.
     if not targets.is_exclusive:
         return None
     present: list[str] = []
@@ -117,8 +124,11 @@ def _check_train(
     unseen = []
     for i, name in enumerate(class_names):
         if counts["train"][i] == 0:
-            places = " and ".join(split for split in ("val", "test") if counts[split][i])
-            unseen.append(f"{escaped(name)} (in {places})")
+            places = []
+            for split in ("val", "test"):
+                if counts[split][i] > 0:
+                    places.append(split)
+            unseen.append(f"{escaped(name)} (in {' and '.join(places)})")
     if unseen:
         raise DataError(
             f"every class must have images in train, source {source} has none there for: "
@@ -126,9 +136,15 @@ def _check_train(
         )
 
 
-def _names_with(n_images: int, counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
-    return [name for name, n in zip(class_names, counts, strict=True) if n == n_images]
+def _absent(counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
+    """The classes without any images."""
+    names = []
+    for name, n in zip(class_names, counts, strict=True):
+        if n == 0:
+            names.append(name)
+    return names
 
 
 def _listed(names: Sequence[str]) -> str:
-    return some([escaped(name) for name in names], most=_N_NAMED)
+    # escaped: names of folders and cells may hold what would move a terminal's cursor
+    return some(list(map(escaped, names)), most=_N_NAMED)

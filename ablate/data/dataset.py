@@ -18,6 +18,7 @@ from PIL import Image
 from ablate.data.class_counts import absent_classes, check_classes, check_splits, class_counts
 from ablate.data.copies import HashedItem, copies
 from ablate.data.darkness import check_depth
+from ablate.data.dealing import Parts
 from ablate.data.each_image import for_each
 from ablate.data.grouping import group_facts, group_remarks, groups_of, with_groups
 from ablate.data.images import Look
@@ -25,7 +26,8 @@ from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import below, relative_to
-from ablate.data.splits import Parts, missing_remarks, split_items, subset_items
+from ablate.data.splits import missing_remarks, split_items
+from ablate.data.subsets import subset_items
 from ablate.errors import DataError
 from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of

@@ -25,16 +25,19 @@ def regroup(
     DataError where a group names a class that the source does not have, where a class is in no
     group, and where images have several labels.
     """
+    # With several labels, two old classes of one image could fall into one new class.
     targets = targets_of(collection.items, n_classes=len(collection.class_names))
     if not targets.is_exclusive:
         raise DataError(
             "data.classes is for images with one label each; rename labels in labels.csv instead."
         )
     whole = _resolved(groups, collection.class_names, source)
+    # class of the source -> position of the new class that takes it
     new_position = {}
     for position, (_, names) in enumerate(whole):
         for name in names:
             new_position[name] = position
+    # An image keeps its id, so predictions of both groupings can be compared image by image.
     items = []
     for item, old in zip(collection.items, targets.array.tolist(), strict=True):
         items.append(replace(item, label=new_position[collection.class_names[old]]))
@@ -55,6 +58,7 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
     _check_names(new_of, class_names, source)
     # Spelled out, so that the record says what the rest was; another version may have more classes.
     rest = [name for name in class_names if name not in new_of]
+    # The parser lets one group at most take the rest, alone in its list.
     takes_rest: str | None = None
     for new, names in groups:
         if names == (THE_REST,):
@@ -73,7 +77,10 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
         )
     for name in rest:
         new_of[name] = str(takes_rest)
-    return tuple((new, _members(new, new_of, class_names)) for new, _ in groups)
+    whole = []
+    for new, _ in groups:
+        whole.append((new, _members(new, new_of, class_names)))
+    return tuple(whole)
 
 
 def _check_names(new_of: Mapping[str, str], class_names: Sequence[str], source: str) -> None:
@@ -92,4 +99,8 @@ def _check_names(new_of: Mapping[str, str], class_names: Sequence[str], source: 
 
 def _members(new: str, new_of: Mapping[str, str], class_names: Sequence[str]) -> tuple[str, ...]:
     """The source's classes that a new class takes, in the source's order."""
-    return tuple(name for name in class_names if new_of.get(name) == new)
+    members = []
+    for name in class_names:
+        if new_of.get(name) == new:
+            members.append(name)
+    return tuple(members)

@@ -35,6 +35,7 @@ class Item:
     """All items of a source have labels of one kind."""
     split: str | None
     """Official split, or None where the source has none."""
+    # Calls, so that a source with a million images costs no memory and opens no file.
     read: Callable[[], Image.Image]
     digest: Callable[[], str]
     """sha256 of what determines the pixels, 64 hex digits."""

@@ -20,8 +20,10 @@ from ablate.data.sources._walk import ClassFolders
 from ablate.errors import DataError, escaped, some
 from ablate.study.trial import DataSpec
 
+# Nobody numbers their own folders: what was in them is known by the digest of every image.
 VERSION = "unversioned; see the fingerprint"
 _N_NAMED = 5
+# What people give in place of a folder, and what is to be done about it; see `_way_out`.
 _ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
 _TABLES = frozenset({".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json", ".parquet"})
 
@@ -35,6 +37,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     what = "a folder or a CSV file"
     path = data_path(spec, data_dir=data_dir, what=what)
     remarks: Sequence[str] = ()
+    # a folder may be called `birds.csv`
     if path.suffix.lower() == ".csv" and not path.is_dir():
         columns = rule_columns(spec)
         class_names, items = read_index(path, root=path.parent, data_dir=data_dir, also=columns)
@@ -83,10 +86,12 @@ def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
         raise DataError(f"source folder needs data.path: {what} below the data folder.")
     path = below(data_dir, spec.path, what="data.path")
     try:
+        # Three ways to have nothing: only a path that is not there at all lets a fallback stand in.
         path.stat()
     except FileNotFoundError:
         kind: type[DataError] = NotAvailable
         reason = "which does not exist"
+        # A link was set up by somebody, so a dead one is a fault and no reason for a fallback.
         if path.is_symlink():
             kind = DataError
             reason = f"a link to {escaped(str(path.resolve()))}, where nothing is"
@@ -113,21 +118,25 @@ def _read_folders(
         # A folder that cannot be followed or read may be what is missing: report that first.
         walk.check()
         raise
+    # Classes of all splits together: one that stands in test alone is refused later, by name.
     folders: list[tuple[Path, Path]] = []
+    names: set[str] = set()
     for top in tops:
         for folder in walk.folders(top):
             folders.append((top, folder))
-    class_names = tuple(sorted({folder.name for _, folder in folders}))
+            names.add(folder.name)
+    class_names = tuple(sorted(names))
     if not class_names:
         walk.check()
         raise DataError(_nothing_text(root, name, walk))
     check_class_names(class_names, where=f"data.path {name}")
-    position = {class_name: i for i, class_name in enumerate(class_names)}
     items: list[Item] = []
     for top, folder in folders:
+        label = class_names.index(folder.name)
         for image in walk.images(folder):
             file = NamedFile(image, image.relative_to(root).as_posix())
-            items.append(item_of(file, label=position[folder.name], split=tops[top]))
+            items.append(item_of(file, label=label, split=tops[top]))
+    # Files above the class folders have no label; without splits the root is the only top.
     for folder in dict.fromkeys([root, *tops]):
         walk.leave_out_files(folder)
     walk.check()
@@ -158,6 +167,7 @@ def _check_filled(tops: Mapping[Path, str | None], items: Sequence[Item], name: 
 def _nothing_text(root: Path, name: str, walk: ClassFolders) -> str:
     """The message for a folder without folders: files in it have no label."""
     files = walk.files(root)
+    # The likely mistakes in order of what can be done: an index is there, or only files are.
     tables = _tables_among(files)
     text = f"a folder of images must hold one folder per class, {name} holds none"
     if tables:
@@ -189,7 +199,8 @@ def _remarks(root: Path, name: str, items: Sequence[Item], walk: ClassFolders) -
             "note: images in sub-folders of a class count as images of that class: "
             f"{some(folders, most=_N_NAMED)}"
         )
-    alike = called_alike([item.image_id for item in items])
+    image_ids = [item.image_id for item in items]
+    alike = called_alike(image_ids)
     if alike:
         remarks.append(
             f"note: {len(alike)} images are called as another one beside them but for the suffix, "

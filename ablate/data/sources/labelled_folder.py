@@ -20,6 +20,7 @@ from ablate.errors import DataError, escaped
 from ablate.study.trial import DataSpec
 
 LABELS = "labels.csv"
+# Not a comma, which parts the cells of the list itself.
 SEPARATOR = ";"
 COLUMNS = ("image", "labels", "split")
 """`split` may be missing."""
@@ -59,8 +60,12 @@ def _has_list(root: Path) -> bool:
 
 def _unread(root: Path) -> list[str]:
     """Lines on other tables that lie beside the list."""
-    others = sorted(escaped(path.name) for path in root.glob("*.csv") if path.name != LABELS)
-    return [f"note: {name} is not read, {LABELS} is" for name in others]
+    lines = []
+    for path in root.glob("*.csv"):
+        if path.name != LABELS:
+            lines.append(f"note: {escaped(path.name)} is not read, {LABELS} is")
+    # sorted, as a file system lists its files in any order
+    return sorted(lines)
 
 
 def read_labels(
@@ -75,6 +80,7 @@ def read_labels(
     empty or given twice, or a split has another name.
     """
     kept = also or {}
+    # Who separates labels by commas gets a row with too many cells: the hint tells the way.
     hint = f", and labels are separated by '{SEPARATOR}'"
     table = read_table(path, read={*COLUMNS, *kept}, hint=hint)
     check_columns(kept, table)
@@ -85,9 +91,10 @@ def read_labels(
         labels_of_rows.append(_labels(row, table.name))
         splits.append(split_of_row(row, table.name))
     check_splits_complete(table, splits)
+    # Sorted: the order of the rows decides nothing. An image without a label adds no class.
     class_names = tuple(sorted(set().union(*labels_of_rows)))
     check_class_names(class_names, where=table.name)
-    position = {label: i for i, label in enumerate(class_names)}
+    position = dict(zip(class_names, range(len(class_names)), strict=True))
     files = named_files(table, "image", root=path.parent, data_dir=data_dir, about="labels")
     items = []
     rows = zip(files, labels_of_rows, splits, table.rows, strict=True)
@@ -99,7 +106,12 @@ def read_labels(
 
 
 def _check_cells(table: Table, *, kept: Mapping[str, str]) -> None:
-    columns = [column for column in table.columns if column in COLUMNS or column not in kept]
+    columns = []
+    for column in table.columns:
+        # what `group_by` or `split_by` name may stand beside the list's own columns
+        if column in COLUMNS or column not in kept:
+            columns.append(column)
+    # No others: a column for each class, as other tools write it, would be ignored in silence.
     if sorted(columns) not in (sorted(COLUMNS), sorted(COLUMNS[:2])):
         raise DataError(
             f"{table.name} must have the columns image and labels, and perhaps split, "
@@ -116,7 +128,7 @@ def _labels(row: Row, name: str) -> list[str]:
     cell = row.cells["labels"]
     if not cell:  # an image that shows none of the classes
         return []
-    labels = [label.strip() for label in cell.split(SEPARATOR)]
+    labels = list(map(str.strip, cell.split(SEPARATOR)))
     if "" in labels or len(set(labels)) < len(labels):
         raise DataError(
             f"labels must be different and not empty, got {cell!r} in row {row.line} of {name}."

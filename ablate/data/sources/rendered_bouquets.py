@@ -23,6 +23,7 @@ VERSION = "1"
 
 A test compares small versions of some images with stored ones.
 """
+# Another seed than that of rendered_flowers: the two share no picture.
 SEED = 103
 N_IMAGES = {"train": 500, "val": 250, "test": 400}
 SHARE_BY_NUMBER = (0.06, 0.34, 0.4, 0.2)

@@ -22,6 +22,7 @@ VERSION = "1"
 
 A test compares small versions of some images with stored ones.
 """
+# Never that of a grid file: the data set is the same in every study.
 SEED = 102
 IMAGES_PER_SPECIES = {"train": 30, "val": 20, "test": 30}
 
