@@ -12,6 +12,7 @@ from ablate.errors import DataError
 Value = TypeVar("Value")
 N_NAMED = 20
 """Bad images whose messages are shown; the others are counted."""
+# More would only wait for the same disk.
 _MAX_THREADS = 8
 
 
@@ -21,6 +22,7 @@ def for_each(tasks: Iterable[Callable[[], Value]]) -> list[Value]:
     Raises one DataError for all tasks that raise one.
     """
     with image_threads() as pool:
+        # Errors come back as values: an exception would hide those of all later images.
         outcomes = list(pool.map(_outcome, tasks))
     values = []
     messages = []

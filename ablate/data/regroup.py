@@ -64,6 +64,17 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
         if names == (THE_REST,):
             takes_rest = new
             break
+    _check_rest(rest, takes_rest, source)
+    for name in rest:
+        new_of[name] = str(takes_rest)
+    whole = []
+    for new, _ in groups:
+        whole.append((new, _members(new, new_of, class_names)))
+    return tuple(whole)
+
+
+def _check_rest(rest: Sequence[str], takes_rest: str | None, source: str) -> None:
+    """A rest and a new class that takes it: both or neither. Raises DataError."""
     if takes_rest is None and rest:
         raise DataError(
             f"every class of source {source} must be in a list of data.classes, these are in "
@@ -75,12 +86,6 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
             f'data.classes.{takes_rest} takes all the rest ("{THE_REST}"), but every class of '
             f"source {source} is named; leave it out."
         )
-    for name in rest:
-        new_of[name] = str(takes_rest)
-    whole = []
-    for new, _ in groups:
-        whole.append((new, _members(new, new_of, class_names)))
-    return tuple(whole)
 
 
 def _check_names(new_of: Mapping[str, str], class_names: Sequence[str], source: str) -> None:

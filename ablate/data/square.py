@@ -7,9 +7,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 INTERPOLATIONS = {
-    name: Image.Resampling[name.upper()]
-    for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
 }
+"""As timm's `pretrained_cfg` names them -> Pillow's filter."""
 MAX_ASPECT = 8
 """Images longer than this many times their width are cut to it before they are resized, so that no
 sliver grows without bound."""
@@ -22,6 +27,7 @@ def square(image: Image.Image, *, side: int, resample: Image.Resampling) -> NDAr
     """
     width, height = image.size
     short = min(width, height)
+    # Cut before, not after: only the middle would be kept anyway.
     if max(width, height) > MAX_ASPECT * short:
         image = _cut_middle(image, min(width, MAX_ASPECT * short), min(height, MAX_ASPECT * short))
         width, height = image.size
@@ -35,6 +41,7 @@ def square(image: Image.Image, *, side: int, resample: Image.Resampling) -> NDAr
 
 
 def _cut_middle(image: Image.Image, width: int, height: int) -> Image.Image:
+    # round, as in torchvision's CenterCrop: an odd rest goes where it goes there.
     left = round((image.width - width) / 2)
     top = round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))

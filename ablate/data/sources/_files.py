@@ -70,13 +70,29 @@ def named_files(
         paths.append(below(root, row.cells[column], what="an image", data_dir=data_dir))
     # By spelling before anything is looked up: the message can quote both rows.
     _check_once(table, paths, column=column, about=about)
+    statuses = list(map(_status, paths))
+    _check_files(table, paths, statuses, column=column)
+    # Again by inode: two names can lead to one file by a link, or where capitals do not count.
+    _check_once(table, list(map(_identity, paths, statuses)), column=column, about=about)
+    files = []
+    for path in paths:
+        # the id follows from the path, not from the cell: `./a.jpg` and `a.jpg` are one image
+        files.append(NamedFile(path, relative_to(path, root)))
+    return files
+
+
+def _check_files(
+    table: Table,
+    paths: Sequence[Path],
+    statuses: Sequence[os.stat_result | None],
+    *,
+    column: str,
+) -> None:
+    """Check that every file is there and can be read. Raises DataError."""
     # All problems of one kind at once: an index of thousands is not mended row by row.
-    statuses: list[os.stat_result | None] = []
     missing = []
     unreadable = []
-    for row, path in zip(table.rows, paths, strict=True):
-        status = _status(path)
-        statuses.append(status)
+    for row, path, status in zip(table.rows, paths, statuses, strict=True):
         if status is None:
             missing.append((row, path))
         elif not _is_readable(path, status):
@@ -88,13 +104,6 @@ def named_files(
             f"every file of {table.name} must be a file that can be read, these are not: "
             f"{_quoted(unreadable, column)}; correct the names or leave out the rows."
         )
-    # Again by inode: two names can lead to one file by a link, or where capitals do not count.
-    _check_once(table, list(map(_identity, paths, statuses)), column=column, about=about)
-    files = []
-    for path in paths:
-        # the id follows from the path, not from the cell: `./a.jpg` and `a.jpg` are one image
-        files.append(NamedFile(path, relative_to(path, root)))
-    return files
 
 
 def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:

@@ -155,6 +155,11 @@ def _text_of(path: Path) -> str:
             f"{path.name} must be a CSV file in UTF-8, row {_row_at(content, zero)} has a zero "
             "byte; save it as CSV UTF-8."
         )
+    return _decoded(content, path.name)
+
+
+def _decoded(content: bytes, name: str) -> str:
+    """The text of a file. Raises DataError, with the row, where it is not UTF-8."""
     try:
         # -sig: Excel begins a file with a mark that would be a part of the first column's name.
         return content.decode("utf-8-sig")
@@ -163,7 +168,7 @@ def _text_of(path: Path) -> str:
         if content.startswith(codecs.BOM_UTF8):
             position += len(codecs.BOM_UTF8)  # the decoder counts from behind the mark
         raise DataError(
-            f"{path.name} must be in UTF-8, row {_row_at(content, position)} is not "
+            f"{name} must be in UTF-8, row {_row_at(content, position)} is not "
             f"(byte 0x{content[position]:02x}); save it as CSV UTF-8."
         ) from error
 

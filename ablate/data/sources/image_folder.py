@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ablate.data.sources._base import Collection, Item, NotAvailable
@@ -46,12 +46,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         name = relative_to(path, data_dir)
         class_names, items, remarks = _read_folders(path, name, data_dir=data_dir)
     else:
-        kind = "the pipe, socket or device"
-        if path.is_file():
-            kind = "the file"
-        raise DataError(
-            f"data.path must be {what}, got {kind} '{escaped(spec.path or '')}'{_way_out(path)}."
-        )
+        raise DataError(_neither_text(path, spec.path or "", what=what))
     title = path.name  # a folder's name may hold a point: flowers.v2
     if path.is_file():
         title = path.stem
@@ -65,6 +60,14 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         items=items,
         remarks=tuple(remarks),
     )
+
+
+def _neither_text(path: Path, given: str, *, what: str) -> str:
+    """The message for what is neither a folder nor a CSV file."""
+    kind = "the pipe, socket or device"
+    if path.is_file():
+        kind = "the file"
+    return f"data.path must be {what}, got {kind} '{escaped(given)}'{_way_out(path)}."
 
 
 def _way_out(path: Path) -> str:
@@ -133,9 +136,7 @@ def _read_folders(
     items: list[Item] = []
     for top, folder in folders:
         label = class_names.index(folder.name)
-        for image in walk.images(folder):
-            file = NamedFile(image, image.relative_to(root).as_posix())
-            items.append(item_of(file, label=label, split=tops[top]))
+        items += _items_of(walk, folder, label=label, split=tops[top])
     # Files above the class folders have no label; without splits the root is the only top.
     for folder in dict.fromkeys([root, *tops]):
         walk.leave_out_files(folder)
@@ -145,6 +146,13 @@ def _read_folders(
     if items:
         remarks += _remarks(root, name, items, walk)
     return class_names, tuple(items), remarks
+
+
+def _items_of(walk: ClassFolders, folder: Path, *, label: int, split: str | None) -> Iterator[Item]:
+    """The images of one class folder, whose ids are their paths below the root of the walk."""
+    for image in walk.images(folder):
+        file = NamedFile(image, image.relative_to(walk.root).as_posix())
+        yield item_of(file, label=label, split=split)
 
 
 def _check_filled(tops: Mapping[Path, str | None], items: Sequence[Item], name: str) -> None:
