@@ -16,7 +16,7 @@ from concurrent.futures import Future, as_completed
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -243,25 +243,13 @@ def _decode(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], done: Path
     places = _all_places(order.data_set)
     # What an earlier build left counts as done, in the progress, too.
     there = sound_places(done, arrays)
-    damaged: list[tuple[Place, str]] = []
     with done.open("a") as log, image_threads() as pool:
         futures: dict[Future[str], Place] = {}
         for place in places:
             if place not in there:
                 futures[pool.submit(_fill_place, order, arrays, place)] = place
         try:
-            for n_done, future in enumerate(as_completed(futures), start=len(there) + 1):
-                error = future.exception()
-                # Damaged images are named together; a full disk ends the build at once.
-                if isinstance(error, DataError):
-                    damaged.append((futures[future], str(error)))
-                elif error is not None:
-                    raise error
-                else:
-                    # Behind the pixels: a line of `done.txt` is trusted after its checksum fits.
-                    log.write(future.result())
-                    log.flush()
-                order.on_progress(n_done, len(places))
+            damaged = _gather(futures, log, order.on_progress, n_there=len(there))
         except BaseException:
             # an interrupt, too: what has begun is finished, so that no image is half written
             pool.shutdown(wait=True, cancel_futures=True)
@@ -271,6 +259,26 @@ def _decode(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], done: Path
     for _, message in sorted(damaged):
         messages.append(message)
     refuse(messages)
+
+
+def _gather(
+    futures: Mapping[Future[str], Place], log: TextIO, on_progress: ImageProgress, *, n_there: int
+) -> list[tuple[Place, str]]:
+    """Log images as they are done; return the damaged ones with what is wrong with them."""
+    damaged: list[tuple[Place, str]] = []
+    for n_done, future in enumerate(as_completed(futures), start=n_there + 1):
+        error = future.exception()
+        # Damaged images are named together; a full disk ends the build at once.
+        if isinstance(error, DataError):
+            damaged.append((futures[future], str(error)))
+        elif error is not None:
+            raise error
+        else:
+            # Behind the pixels: a line of `done.txt` is trusted after its checksum fits.
+            log.write(future.result())
+            log.flush()
+        on_progress(n_done, n_there + len(futures))
+    return damaged
 
 
 def _all_places(data_set: DataSet) -> list[Place]:

@@ -55,15 +55,7 @@ def check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> Non
             f"in: {', '.join(unlabelled)}."
         )
     _check_train(counts, class_names, source)
-    # Of test it is only a warning: nothing is chosen by it.
-    only = _only_class(parts["val"], class_names)
-    if only is not None:
-        raise DataError(
-            f"val must have images of at least 2 classes, source {source} has "
-            f"{sum(counts['val'])} there, all of {escaped(only)}: {_CHEAP_SCORE}, and nothing can "
-            "be chosen by it; add images of other classes, or draw a larger share "
-            "(data.fractions)."
-        )
+    _check_val(parts["val"], class_names, source)
 
 
 def absent_classes(parts: Parts, class_names: tuple[str, ...], *, task: TaskSpec) -> list[str]:
@@ -115,6 +107,18 @@ def _check_not_empty(parts: Parts, source: str) -> None:
         raise DataError(
             f"every split must have at least one image, source {source} has none in: "
             f"{', '.join(empty)}; add images, or draw a larger share (data.fractions)."
+        )
+
+
+def _check_val(items: Sequence[Item], class_names: tuple[str, ...], source: str) -> None:
+    # Of test it is only a warning: nothing is chosen by it.
+    only = _only_class(items, class_names)
+    if only is not None:
+        raise DataError(
+            f"val must have images of at least 2 classes, source {source} has "
+            f"{len(items)} there, all of {escaped(only)}: {_CHEAP_SCORE}, and nothing can "
+            "be chosen by it; add images of other classes, or draw a larger share "
+            "(data.fractions)."
         )
 
 

@@ -125,14 +125,17 @@ def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArra
         # Sums over rows, then over columns; divided by the blocks' areas they are means.
         small = np.add.reduceat(np.add.reduceat(block, edges, axis=1), edges, axis=2)
         flat = (small / (widths[:, None] * widths)[None, :, :, None]).reshape(len(block), -1)
-        # Less their mean and of length 1: brightness and contrast drop out of the correlation.
-        flat -= flat.mean(axis=1, keepdims=True)
-        norm = np.linalg.norm(flat, axis=1, keepdims=True)
-        is_flat = norm < np.sqrt(flat.shape[1])  # contrast below one grey level
-        out[start : start + 256, : flat.shape[1]] = np.where(
-            is_flat, 0, flat / np.maximum(norm, 1e-9)
-        )
+        out[start : start + 256, : flat.shape[1]] = _centred(flat)
     return out
+
+
+def _centred(flat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows (N, D) less their mean and of length 1; those without contrast become 0."""
+    # So brightness and contrast drop out of the correlation.
+    flat -= flat.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    is_flat = norm < np.sqrt(flat.shape[1])  # contrast below one grey level
+    return np.where(is_flat, 0, flat / np.maximum(norm, 1e-9))
 
 
 def _alike(first: NDArray[np.float32], second: NDArray[np.float32]) -> list[tuple[int, int]]:

@@ -39,7 +39,7 @@ def is_deep(image: Image.Image) -> bool:
         return False
     if image.mode.startswith("I"):
         return True
-    # By the raw modes of its tiles: Pillow opens some 16-bit files as RGB, and drops the lower bits.
+    # By the raw modes of its tiles: Pillow opens some 16-bit files as RGB of 8 bits.
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
 
 

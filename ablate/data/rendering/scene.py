@@ -129,16 +129,7 @@ def _paint_leaf(canvas: Plane, rng: Generator, *, near_middle: bool) -> None:
     # In pixels; `slim` is the half width in half lengths.
     length = rng.uniform(0.25, 0.75) * SIDE
     slim = rng.uniform(0.10, 0.32)
-    angle = rng.uniform(0, 2 * math.pi)
-    # Drawn in either case: both kinds of leaf take the same numbers from the generator.
-    nearer_x = rng.uniform(0.3, 1)
-    nearer_y = rng.uniform(0.3, 1)
-    if near_middle:
-        x0 = (0.5 + 0.5 * math.cos(angle) * nearer_x) * SIDE
-        y0 = (0.5 + 0.5 * math.sin(angle) * nearer_y) * SIDE
-    else:
-        x0 = (0.5 + 0.62 * math.cos(angle)) * SIDE
-        y0 = (0.5 + 0.62 * math.sin(angle)) * SIDE
+    x0, y0 = _leaf_place(rng, near_middle=near_middle)
     turn = rng.uniform(0, 2 * math.pi)
     window = _window(x0, y0, length / 2)
     u, v = _turned(x0, y0, turn, window=window, scale=length / 2)
@@ -154,6 +145,21 @@ def _paint_leaf(canvas: Plane, rng: Generator, *, near_middle: bool) -> None:
     lit = 0.85 + halves + midrib + side_veins
     patch = canvas[window]
     patch += (np.clip(green, 0.02, 1) * lit[..., None] - patch) * alpha[..., None]
+
+
+def _leaf_place(rng: Generator, *, near_middle: bool) -> tuple[float, float]:
+    """The middle of a leaf in pixels: anywhere in the picture, or just beyond its border."""
+    angle = rng.uniform(0, 2 * math.pi)
+    # Drawn in either case: both kinds of leaf take the same numbers from the generator.
+    nearer_x = rng.uniform(0.3, 1)
+    nearer_y = rng.uniform(0.3, 1)
+    if near_middle:
+        x0 = (0.5 + 0.5 * math.cos(angle) * nearer_x) * SIDE
+        y0 = (0.5 + 0.5 * math.sin(angle) * nearer_y) * SIDE
+    else:
+        x0 = (0.5 + 0.62 * math.cos(angle)) * SIDE
+        y0 = (0.5 + 0.62 * math.sin(angle)) * SIDE
+    return x0, y0
 
 
 def _paint_stem(canvas: Plane, pose: Pose, rng: Generator) -> None:

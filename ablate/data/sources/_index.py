@@ -168,19 +168,24 @@ def _name_of_label(table: Table) -> dict[str, str]:
                 f"each label must have one class_name in {table.name}, label {label!r} has "
                 f"{names[label]!r} and, in row {row.line}, {name!r}."
             )
+    _check_used_once(names, table.name)
+    # Both are names in the eyes of a reader: labels `1` and `01`, and classes `Rose` and `rose`.
+    check_class_names(names, where=table.name)
+    check_class_names(names.values(), where=table.name)
+    return names
+
+
+def _check_used_once(names: Mapping[str, str], table_name: str) -> None:
+    """Check that no two labels have one class name. Raises DataError."""
     twice = []
     for name, n in Counter(names.values()).items():
         if n > 1:
             twice.append(name)
     if twice:
         raise DataError(
-            f"each label must have its own class_name in {table.name}, "
+            f"each label must have its own class_name in {table_name}, "
             f"these have several labels: {', '.join(sorted(twice))}."
         )
-    # Both are names in the eyes of a reader: labels `1` and `01`, and classes `Rose` and `rose`.
-    check_class_names(names, where=table.name)
-    check_class_names(names.values(), where=table.name)
-    return names
 
 
 def _sort_key(labels: Iterable[str]) -> type[int] | type[str]:

@@ -115,12 +115,7 @@ def _read_folders(
 ) -> tuple[tuple[str, ...], tuple[Item, ...], Sequence[str]]:
     """Return class names, items and remarks on them."""
     walk = ClassFolders(root, data_dir)
-    try:
-        tops = split_tops(root, name, folders=walk.folders)
-    except DataError:
-        # A folder that cannot be followed or read may be what is missing: report that first.
-        walk.check()
-        raise
+    tops = _tops(root, name, walk)
     # Classes of all splits together: one that stands in test alone is refused later, by name.
     folders: list[tuple[Path, Path]] = []
     names: set[str] = set()
@@ -146,6 +141,16 @@ def _read_folders(
     if items:
         remarks += _remarks(root, name, items, walk)
     return class_names, tuple(items), remarks
+
+
+def _tops(root: Path, name: str, walk: ClassFolders) -> Mapping[Path, str | None]:
+    """The folders whose children are the classes, each with its split. Raises DataError."""
+    try:
+        return split_tops(root, name, folders=walk.folders)
+    except DataError:
+        # A folder that cannot be followed or read may be what is missing: report that first.
+        walk.check()
+        raise
 
 
 def _items_of(walk: ClassFolders, folder: Path, *, label: int, split: str | None) -> Iterator[Item]:
