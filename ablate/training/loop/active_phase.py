@@ -79,11 +79,16 @@ def open_phase(
     """
     phases = phases_of(recipe)
     phase = phases[number]
+    # One phase is a recipe of its own: what builds optimizers and schedules knows no phases.
     phase_recipe = at_phase(recipe, phase)
     frozen_network = _freeze_for_phase(network, recipe, number)
-    last_epoch = sum(earlier.epochs for earlier in phases[: number + 1])
+    # Cached views are asked for up to here, and none beyond.
+    last_epoch = 0
+    for earlier in phases[: number + 1]:
+        last_epoch += earlier.epochs
     trained_part = open_trained_part(frozen_network, last_epoch)
     optimizer = make_optimizer(frozen_network, phase_recipe)
+    # as the feeds cut an epoch: a last batch of one image joins the one before it
     batches = split_batches(np.arange(len(trained_part.train.labels)), batch_size=recipe.batch_size)
     compute = trained_part.compute
     return ActivePhase(
@@ -106,6 +111,7 @@ def phase_facts(network: Network, recipe: Recipe) -> tuple[PhaseFact, ...]:
     """What each phase trains."""
     n_units = len(network.units)
     depths = phase_depths(recipe, n_units=n_units)
+    # Before the first phase everything counts as frozen, so what it trains is what it thaws.
     earlier_depth = n_units
     facts = []
     for phase, depth in zip(phases_of(recipe), depths, strict=True):

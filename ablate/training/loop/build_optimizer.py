@@ -15,6 +15,7 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     torch's AdamW, torch's SGD with Nesterov's momentum, or the one of that name from timm's
     factory.
     """
+    # Each group brings its own LR and weight decay; lr below is only what torch asks for.
     groups = param_groups(network, recipe)
     # one kernel for all parameters, where every torch that is supported has it
     is_fused = next(network.module.parameters()).device.type in ("cpu", "cuda")
@@ -29,6 +30,7 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
         )
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.head_lr, fused=is_fused)
+    # Only here: it loads every optimizer of timm.
     from timm.optim import create_optimizer_v2
 
     optimizer: torch.optim.Optimizer = create_optimizer_v2(
