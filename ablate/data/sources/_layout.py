@@ -163,8 +163,8 @@ def _repeat_each_other(tops: Sequence[Path], folders: Folders) -> bool:
 def _wrapper_text(only: Path, name: str, folders: Folders, way_out: str) -> str:
     """The way out of folders that hold nothing but one folder."""
     inner = _unwrapped(only, folders)
+    # as it would be written in the grid file, below the data folder
     path = "/".join([name, *map(escaped, inner.relative_to(only.parent).parts)])
-    # in the words of the grid file: the path below the data folder, as it would be written there
     classes = _listed(_names(folders(inner)))
     return (
         f"a folder of images must hold one folder per class, {name} holds {escaped(only.name)} "

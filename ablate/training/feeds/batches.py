@@ -81,8 +81,7 @@ class ImageFeed:
         Those are the images of `train` without their order and labels, (B, 3, H, W).
         """
         draw = self._drawer(policy=policy, seed=seed, epoch=epoch)
-        # All images in the stored order, also those that few shots leave out: others share the rows.
-        # Few shots leave none out here: the rows of all images are what others share.
+        # Few shots leave none out here: what is computed from all images is what others share.
         for start in range(0, len(self), batch_size):
             yield self._normalised(draw(range(start, min(start + batch_size, len(self)))))
 

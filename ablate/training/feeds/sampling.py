@@ -65,7 +65,7 @@ def few_shot_rows(
     rank = np.array(ranks)
     chosen = []
     for label in np.unique(labels):
-        # stable: equal ranks, which a hash may give, keep the stored order
         rows = np.flatnonzero(labels == label)
+        # stable: equal ranks, which a hash may give, keep the stored order
         chosen.append(rows[np.argsort(rank[rows], kind="stable")[:shots]])
     return np.sort(np.concatenate(chosen))

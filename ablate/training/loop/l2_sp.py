@@ -15,9 +15,9 @@ from ablate.model.param_groups import pulled_parameters
 from ablate.recipe.recipe import Recipe
 
 
-# Made before the first phase: every phase pulls to the pretrained weights, not to its own start.
 def l2_sp_of(network: Network, recipe: Recipe) -> L2SP | None:
     """Return the starting point as it is now, where the recipe asks for it."""
+    # Made before the first phase: all phases pull to the pretrained weights.
     return L2SP(network) if recipe.l2_sp > 0 else None
 
 
