@@ -121,25 +121,28 @@ def views(
         raise CheckFailed(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}.")
     if policy == "none":
         return clean(images, indices, image_size=image_size)
-    margin = _margin(images, image_size)
     level, share = strength_of(asked)
     is_cropped = share > 0 and level.area != CLEAN.area
     source = images
     if fine is not None and is_cropped:
         source = fine
-    # The middle square in the pixels of the source: both stores show the same square of an image.
-    scale = source.shape[1] / images.shape[1]
-    start = round(margin * scale)
-    extent = round(image_size * scale)
-    middle = Box(start, start, extent, extent)
     resized_as = RESIZED_AS.get(interpolation, InterpolationMode.BILINEAR)
-    frame = Frame(image_size, middle, resized_as)
+    frame = Frame(image_size, _middle_of(source, images, image_size), resized_as)
     drawn = torch.empty((len(indices), 3, image_size, image_size), dtype=torch.uint8)
     for position, i in enumerate(indices):
         # The position in the split, not in the batch: a view is the same in any batch.
         key = stream(seed, "augment", epoch, int(i))
         drawn[position] = _view(source[i], asked, frame, key=key)
     return drawn
+
+
+def _middle_of(source: NDArray[np.uint8], images: NDArray[np.uint8], image_size: int) -> Box:
+    """The clean image's square in the pixels of `source`, which is `images` or a finer store."""
+    # Both show the same square of an image, at different sides.
+    scale = source.shape[1] / images.shape[1]
+    start = round(_margin(images, image_size) * scale)
+    extent = round(image_size * scale)
+    return Box(start, start, extent, extent)
 
 
 def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -> Tensor:

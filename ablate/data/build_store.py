@@ -136,23 +136,28 @@ def _reopen(path: Path, data_set: DataSet) -> ImageStore:
     Raises StoreError where it does not hold what the data set says, or what was written.
     """
     store = open_store(path)
-    for name, split in data_set.splits.items():
-        stored = store.split(name)
-        if _labelled(stored.image_ids, stored.labels) != _labelled(split.image_ids, split.labels):
-            raise StoreError(
-                "an image store must hold the images that were asked for, "
-                f"{name} of {path} holds others."
-            )
-    if store.class_names != data_set.facts.class_names:
-        raise StoreError(
-            f"an image store must hold the classes that were asked for, {path} holds others."
-        )
+    _check_same(store, data_set)
     n_bytes = 0
     for file in path.glob("*.npy"):
         n_bytes += file.stat().st_size
     if n_bytes <= MAX_VERIFIED_BYTES:
         verify_store(path)
     return store
+
+
+def _check_same(store: ImageStore, data_set: DataSet) -> None:
+    """A store's labels and classes are those of the data set. Raises StoreError."""
+    for name, split in data_set.splits.items():
+        stored = store.split(name)
+        if _labelled(stored.image_ids, stored.labels) != _labelled(split.image_ids, split.labels):
+            raise StoreError(
+                "an image store must hold the images that were asked for, "
+                f"{name} of {store.path} holds others."
+            )
+    if store.class_names != data_set.facts.class_names:
+        raise StoreError(
+            f"an image store must hold the classes that were asked for, {store.path} holds others."
+        )
 
 
 def _labelled(image_ids: Sequence[str], labels: NDArray[np.int64]) -> dict[str, Any]:
@@ -254,17 +259,13 @@ def _decode(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], done: Path
             # an interrupt, too: what has begun is finished, so that no image is half written
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    # in the order of the splits, not that in which threads came to them
-    messages = []
-    for _, message in sorted(damaged):
-        messages.append(message)
-    refuse(messages)
+    refuse(damaged)
 
 
 def _gather(
     futures: Mapping[Future[str], Place], log: TextIO, on_progress: ImageProgress, *, n_there: int
-) -> list[tuple[Place, str]]:
-    """Log images as they are done; return the damaged ones with what is wrong with them."""
+) -> list[str]:
+    """Log images as they are done; return what is wrong with the damaged ones."""
     damaged: list[tuple[Place, str]] = []
     for n_done, future in enumerate(as_completed(futures), start=n_there + 1):
         error = future.exception()
@@ -278,7 +279,8 @@ def _gather(
             log.write(future.result())
             log.flush()
         on_progress(n_done, n_there + len(futures))
-    return damaged
+    # by split and position, not in the order in which threads came to them
+    return [message for _, message in sorted(damaged)]
 
 
 def _all_places(data_set: DataSet) -> list[Place]:

@@ -35,7 +35,7 @@ def copies(images: Sequence[HashedItem]) -> list[str]:
             leaked.append((first, other))
     lines = []
     if contrary:
-        lines.append(_line("warning", contrary, "with other labels"))
+        lines.append(_line("warning", contrary, "with different labels"))
     if leaked:
         lines.append(_line("warning", leaked, "in another split"))
     # Harmless beside the other two, and not worth a line of its own then.
@@ -59,10 +59,10 @@ def _pairs(images: Sequence[HashedItem]) -> list[Pair]:
 def _line(word: str, pairs: Sequence[Pair], how: str) -> str:
     first, other = pairs[0]
     example = f"{_name(first)} = {_name(other)}"
-    n_images = f"{len(pairs)} images are"
+    n_images = f"{len(pairs)} images are exact copies"
     if len(pairs) == 1:
-        n_images = "1 image is"
-    return f"{word}: {n_images} there again {how}, byte for byte, for example {example}"
+        n_images = "1 image is an exact copy"
+    return f"{word}: {n_images} of another one {how}, for example {example}"
 
 
 def _name(image: HashedItem) -> str:

@@ -79,13 +79,7 @@ def _search(store: ImageStore) -> NearDuplicates:
 
 def _pairs(store: ImageStore) -> list[NearDuplicate]:
     """Every pair that is alike at both sizes; a pair may be there as it is and mirrored."""
-    coarse = {}
-    mirrored = {}
-    for name in SPLITS:
-        images = store.split(name).images
-        coarse[name] = signatures(images, size=_COARSE, is_grey=True)
-        if name != SPLITS[0]:  # train is only ever the first of two
-            mirrored[name] = signatures(images[:, :, ::-1], size=_COARSE, is_grey=True)
+    coarse, mirrored = _coarse_signatures(store)
     # Coarse and grey first, all with all as one product of matrices; then the few that are left.
     pairs = []
     for first, second in itertools.combinations(SPLITS, 2):
@@ -96,6 +90,20 @@ def _pairs(store: ImageStore) -> list[NearDuplicate]:
                 if likeness >= ALIKE:
                     pairs.append(candidate.pair(store, likeness))
     return pairs
+
+
+def _coarse_signatures(
+    store: ImageStore,
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    """Split -> signatures of its images as they are, and mirrored."""
+    coarse = {}
+    mirrored = {}
+    for name in SPLITS:
+        images = store.split(name).images
+        coarse[name] = signatures(images, size=_COARSE, is_grey=True)
+        if name != SPLITS[0]:  # train is only ever the first of two
+            mirrored[name] = signatures(images[:, :, ::-1], size=_COARSE, is_grey=True)
+    return coarse, mirrored
 
 
 def _order(pair: NearDuplicate) -> tuple[float, str, str]:

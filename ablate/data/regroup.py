@@ -32,17 +32,22 @@ def regroup(
             "data.classes is for images with one label each; rename labels in labels.csv instead."
         )
     whole = _resolved(groups, collection.class_names, source)
-    # class of the source -> position of the new class that takes it
-    new_position = {}
-    for position, (_, names) in enumerate(whole):
-        for name in names:
-            new_position[name] = position
+    new_position = _positions(whole)
     # An image keeps its id, so predictions of both groupings can be compared image by image.
     items = []
     for item, old in zip(collection.items, targets.array.tolist(), strict=True):
         items.append(replace(item, label=new_position[collection.class_names[old]]))
     new_names = tuple(name for name, _ in whole)
     return replace(collection, class_names=new_names, items=tuple(items)), whole
+
+
+def _positions(groups: ClassGroups) -> dict[str, int]:
+    """Class of the source -> position of the new class that takes it."""
+    positions = {}
+    for position, (_, names) in enumerate(groups):
+        for name in names:
+            positions[name] = position
+    return positions
 
 
 def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> ClassGroups:
@@ -58,12 +63,7 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
     _check_names(new_of, class_names, source)
     # Spelled out, so that the record says what the rest was; another version may have more classes.
     rest = [name for name in class_names if name not in new_of]
-    # The parser lets one group at most take the rest, alone in its list.
-    takes_rest: str | None = None
-    for new, names in groups:
-        if names == (THE_REST,):
-            takes_rest = new
-            break
+    takes_rest = _takes_rest(groups)
     _check_rest(rest, takes_rest, source)
     for name in rest:
         new_of[name] = str(takes_rest)
@@ -71,6 +71,15 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
     for new, _ in groups:
         whole.append((new, _members(new, new_of, class_names)))
     return tuple(whole)
+
+
+def _takes_rest(groups: ClassGroups) -> str | None:
+    """The new class that takes what no other one names."""
+    # The parser lets one group at most take the rest, alone in its list.
+    for new, names in groups:
+        if names == (THE_REST,):
+            return new
+    return None
 
 
 def _check_rest(rest: Sequence[str], takes_rest: str | None, source: str) -> None:

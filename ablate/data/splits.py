@@ -29,9 +29,7 @@ def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tupl
     if given == {None}:
         return _all_drawn(items, spec, why="there are no official splits", of="")
     _check_given(given)
-    parts: dict[str, tuple[Item, ...]] = {}
-    for split in SPLITS:
-        parts[split] = tuple(item for item in items if item.split == split)
+    parts = _official(items)
     missing = [split for split in SPLITS if not parts[split]]
     # Before anything is drawn: a group on two official sides is the source's fault, not a draw's.
     if spec.group_by is not None:
@@ -43,6 +41,14 @@ def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tupl
         why = "there is no official val and no official test split"
         return _all_drawn(parts["train"], spec, why=why, of=" of the official train")
     return _one_drawn(parts, spec, drawn=missing[0], official=official)
+
+
+def _official(items: Sequence[Item]) -> dict[str, tuple[Item, ...]]:
+    """Split -> the images that the source puts there, perhaps none."""
+    parts: dict[str, tuple[Item, ...]] = {}
+    for split in SPLITS:
+        parts[split] = tuple(item for item in items if item.split == split)
+    return parts
 
 
 def missing_remarks(parts: Parts) -> list[str]:

@@ -20,11 +20,7 @@ def subset_items(parts: Parts, spec: DataSpec, *, n_classes: int) -> tuple[Parts
     sizes = _smaller_sizes(parts, spec)
     if not sizes:
         return parts, ""
-    if spec.split_seed is None:
-        raise DataError(
-            "data.split_seed must be set where data.sizes draws a subset, got null; "
-            "any whole number will do."
-        )
+    seed = _seed_of(spec)
     _check_sizes(sizes, n_classes)
     smaller = dict(parts)
     words = []
@@ -32,14 +28,20 @@ def subset_items(parts: Parts, spec: DataSpec, *, n_classes: int) -> tuple[Parts
         pool = parts[split]
         # Image by image even where there are groups: cutting one down puts it on no second side.
         (smaller[split],) = deal(
-            pool, [n / len(pool)], seed=spec.split_seed, purpose=f"size of {split}", total=n
+            pool, [n / len(pool)], seed=seed, purpose=f"size of {split}", total=n
         )
         words.append(f"{split} {n} of {len(pool)}")
-    rule = (
-        f"; {a_stratified(parts['train'])} subset with split_seed {spec.split_seed}: "
-        f"{', '.join(words)}"
-    )
+    rule = f"; {a_stratified(parts['train'])} subset with split_seed {seed}: {', '.join(words)}"
     return smaller, rule
+
+
+def _seed_of(spec: DataSpec) -> int:
+    if spec.split_seed is None:
+        raise DataError(
+            "data.split_seed must be set where data.sizes draws a subset, got null; "
+            "any whole number will do."
+        )
+    return spec.split_seed
 
 
 def _smaller_sizes(parts: Parts, spec: DataSpec) -> dict[str, int]:

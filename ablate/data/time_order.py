@@ -31,6 +31,19 @@ def split_in_time(
     for what `deal_in_time` refuses.
     """
     assert spec.split_by is not None
+    _check_alone(spec, given)
+    # No seed is asked for: nothing is drawn where time decides.
+    fractions = fractions_of(spec, "data.split_by cuts by them")
+    shares = [fractions.train, fractions.val, fractions.test]
+    part_of = deal_in_time(items, shares, spec.split_by)
+    parts = in_parts(items, part_of, n_parts=len(SPLITS))
+    rule_words = rule_in_words(spec.split_by)
+    rule = f"in the order of {rule_words}, not stratified, {shares_in_words(shares)}"
+    return dict(zip(SPLITS, parts, strict=True)), rule
+
+
+def _check_alone(spec: DataSpec, given: set[str | None]) -> None:
+    """Check that nothing else splits the images as well. Raises DataError."""
     if spec.group_by is not None:
         raise DataError(
             "data.split_by and data.group_by cannot both be set: a group that was photographed "
@@ -42,14 +55,6 @@ def split_in_time(
             f"{spec.source} gives some already ({', '.join(sorted(map(str, given)))}); leave "
             "split_by out, or give the images without splits."
         )
-    # No seed is asked for: nothing is drawn where time decides.
-    fractions = fractions_of(spec, "data.split_by cuts by them")
-    shares = [fractions.train, fractions.val, fractions.test]
-    part_of = deal_in_time(items, shares, spec.split_by)
-    parts = in_parts(items, part_of, n_parts=len(SPLITS))
-    rule_words = rule_in_words(spec.split_by)
-    rule = f"in the order of {rule_words}, not stratified, {shares_in_words(shares)}"
-    return dict(zip(SPLITS, parts, strict=True)), rule
 
 
 def deal_in_time(items: Sequence[Item], shares: Sequence[float], rule: ImageRule) -> list[int]:

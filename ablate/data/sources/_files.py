@@ -108,6 +108,18 @@ def _check_files(
 
 def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:
     """A line on how many images lie beside those that a table names, and are not taken."""
+    left_out = _unlisted(table, items)
+    if not left_out:
+        return []
+    example = escaped(left_out[0].relative_to(table.parent).as_posix())
+    return [
+        f"left out: {len(left_out)} images that lie beside those in {table.name} and are not in "
+        f"it, for example {example}"
+    ]
+
+
+def _unlisted(table: Path, items: Sequence[Item]) -> list[Path]:
+    """Images in the folders of a table's images that the table does not name, sorted."""
     listed = set()
     folders = set()
     for item in items:
@@ -119,13 +131,7 @@ def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:
         for path in _visible_images(folder):
             if path not in listed:
                 left_out.append(path)
-    if not left_out:
-        return []
-    example = escaped(left_out[0].relative_to(table.parent).as_posix())
-    return [
-        f"left out: {len(left_out)} images that lie beside those in {table.name} and are not in "
-        f"it, for example {example}"
-    ]
+    return left_out
 
 
 def _visible_images(folder: Path) -> list[Path]:
@@ -163,12 +169,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 def _check_once(table: Table, keys: Sequence[object], *, column: str, about: str) -> None:
     """Check that no two rows have the same key. Raises DataError."""
-    # key -> the first row that has it
-    first: dict[object, Row] = {}
-    pairs = []
-    for row, key in zip(table.rows, keys, strict=True):
-        if first.setdefault(key, row) is not row:
-            pairs.append((first[key], row))
+    pairs = _repeats(table, keys)
     if not pairs:
         return
     # The first pair is quoted in full, with what both rows say of the file; the others are counted.
@@ -183,6 +184,17 @@ def _check_once(table: Table, keys: Sequence[object], *, column: str, about: str
         f"{earlier.line} and {later.line}, with {about} {earlier.cells[about]!r} and "
         f"{later.cells[about]!r}; keep one row{_more_repeats(len(pairs) - 1)}."
     )
+
+
+def _repeats(table: Table, keys: Sequence[object]) -> list[tuple[Row, Row]]:
+    """Each row whose key an earlier row has, behind that one."""
+    # key -> the first row that has it
+    first: dict[object, Row] = {}
+    pairs = []
+    for row, key in zip(table.rows, keys, strict=True):
+        if first.setdefault(key, row) is not row:
+            pairs.append((first[key], row))
+    return pairs
 
 
 def _more_repeats(n_more: int) -> str:

@@ -52,10 +52,7 @@ def read_index(
     check_columns(kept, table)
     _check_columns(table, kept=kept)
     _check_cells(table)
-    splits: list[str | None] = []
-    for row in table.rows:
-        splits.append(split_of_row(row, path.name))
-    check_splits_complete(table, splits)
+    splits = _splits_of(table)
     names = _name_of_label(table)
     # The position of a class in this order is the label that a network learns.
     labels = sorted(names, key=_sort_key(names))
@@ -70,6 +67,15 @@ def read_index(
         label = position[row.cells["label"]]
         items.append(item_of(file, label=label, split=split, cells=row.only(kept)))
     return tuple(class_names), tuple(items)
+
+
+def _splits_of(table: Table) -> list[str | None]:
+    """The split of each row. Raises DataError."""
+    splits: list[str | None] = []
+    for row in table.rows:
+        splits.append(split_of_row(row, table.name))
+    check_splits_complete(table, splits)
+    return splits
 
 
 def split_of_row(row: Row, name: str) -> str | None:

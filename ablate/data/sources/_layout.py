@@ -44,17 +44,19 @@ def split_tops(root: Path, name: str, *, folders: Folders) -> Mapping[Path, str 
     # From here on some child is called as a split: all must be, and each split once.
     _check_alike(splits, children, name)
     for top in splits:
-        classes = folders(top)
-        if not classes:
-            raise DataError(
-                f"a split folder must hold one folder per class, {name}/{escaped(top.name)} holds "
-                "none; move it away (what is missing is drawn from train where data.split_seed "
-                f"and data.fractions are set), or, if it is a class, {_BY_CSV}."
-            )
-        _check_level(
-            f"{name}/{escaped(top.name)}", classes, folders=folders, way_out="which is the split"
-        )
+        _check_split(f"{name}/{escaped(top.name)}", folders(top), folders=folders)
     return dict(splits)
+
+
+def _check_split(name: str, classes: Sequence[Path], *, folders: Folders) -> None:
+    """Check what lies in a split folder. Raises DataError."""
+    if not classes:
+        raise DataError(
+            f"a split folder must hold one folder per class, {name} holds "
+            "none; move it away (what is missing is drawn from train where data.split_seed "
+            f"and data.fractions are set), or, if it is a class, {_BY_CSV}."
+        )
+    _check_level(name, classes, folders=folders, way_out="which is the split")
 
 
 def _check_alike(splits: Mapping[Path, str], children: Sequence[Path], name: str) -> None:
@@ -63,7 +65,7 @@ def _check_alike(splits: Mapping[Path, str], children: Sequence[Path], name: str
         split_words = " or ".join(_names(splits))
         raise DataError(
             "a folder must hold either split folders or class folders, "
-            f"{name} holds both; these are no splits: {_listed(others)}. If they are, rename them "
+            f"{name} holds both; these are not splits: {_listed(others)}. If they are, rename them "
             "to train, val or test; if not, move them away; or, where "
             f"{split_words} is a class, {_BY_CSV}."
         )
@@ -92,17 +94,22 @@ def _check_level(name: str, classes: Sequence[Path], *, folders: Folders, way_ou
     # One class alone cannot be trained: a single folder with folders in it is a wrapper.
     if len(classes) == 1 and below[classes[0]]:
         raise DataError(_wrapper_text(classes[0], name, folders, way_out))
-    if are_images_and_labels(names):
-        raise DataError(
-            f"class folders must be called as their classes, {name} holds {_listed(names)}, which "
-            "look like images and their masks or labels; sort the images into class folders, "
-            f"or {_BY_CSV}."
-        )
+    _check_no_labels(name, names)
     _check_once(name, below)
     # By their names, in several languages, or by what they hold where the names say nothing.
     are_splits = are_split_names(names) or are_fold_names(names)
     if are_splits or _repeat_each_other(classes, folders):
         raise DataError(_splits_text(name, names, below[classes[0]]))
+
+
+def _check_no_labels(name: str, names: Sequence[str]) -> None:
+    """Check that folders are not images and their masks or labels. Raises DataError."""
+    if are_images_and_labels(names):
+        raise DataError(
+            f"class folders must be named after their classes, {name} holds {_listed(names)}, "
+            "which look like images and their masks or labels; sort the images into class "
+            f"folders, or {_BY_CSV}."
+        )
 
 
 def _check_once(name: str, below: Mapping[Path, frozenset[str]]) -> None:
@@ -152,12 +159,13 @@ def _repeat_each_other(tops: Sequence[Path], folders: Folders) -> bool:
     # One name in common is a coincidence, such as `other` in two classes.
     if len(below) < 2 or len(shared) < 2:
         return False
-    for names in below:
-        # Half of them: a split may lack rare classes.
-        n_shared = len(set(map(str.casefold, names)) & shared)
-        if n_shared < max(1, len(names) / 2):
-            return False
-    return True
+    return all(_are_mostly_shared(names, shared) for names in below)
+
+
+def _are_mostly_shared(names: frozenset[str], shared: set[str]) -> bool:
+    # Half of them: a split may lack rare classes.
+    n_shared = len(set(map(str.casefold, names)) & shared)
+    return n_shared >= max(1, len(names) / 2)
 
 
 def _wrapper_text(only: Path, name: str, folders: Folders, way_out: str) -> str:
@@ -178,7 +186,7 @@ def _splits_text(name: str, names: Sequence[str], first_below: frozenset[str]) -
     if first_below:
         inside = f", with {_listed(sorted(first_below))} in the first"
     return (
-        f"class folders must be called as their classes, {name} holds {_listed(names)}{inside}: "
+        f"class folders must be named after their classes, {name} holds {_listed(names)}{inside}: "
         "they look like splits or folds of the same classes. If they are splits, rename them to "
         "train, val and test, with one folder per class directly in each; if they are classes, "
         f"{_BY_CSV}."

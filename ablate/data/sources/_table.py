@@ -141,7 +141,7 @@ def _check_columns(name: str, columns: Sequence[str]) -> None:
 def _text_of(path: Path) -> str:
     # Reading a pipe would wait for ever; a link to a file is a file.
     if not path.is_file():
-        raise DataError(f"{path.name} must be a CSV file, it is no regular file; replace it.")
+        raise DataError(f"{path.name} must be a CSV file, it is not a regular file; replace it.")
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -22,6 +22,7 @@ from ablate.study.trial import DataSpec
 
 # Nobody numbers their own folders: what was in them is known by the digest of every image.
 VERSION = "unversioned; see the fingerprint"
+_WHAT = "a folder or a CSV file"
 _N_NAMED = 5
 # What people give in place of a folder, and what is to be done about it; see `_way_out`.
 _ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
@@ -34,19 +35,8 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     Raises NotAvailable where it does not exist, DataError where it leads outside the data folder
     or holds nothing that can be used.
     """
-    what = "a folder or a CSV file"
-    path = data_path(spec, data_dir=data_dir, what=what)
-    remarks: Sequence[str] = ()
-    # a folder may be called `birds.csv`
-    if path.suffix.lower() == ".csv" and not path.is_dir():
-        columns = rule_columns(spec)
-        class_names, items = read_index(path, root=path.parent, data_dir=data_dir, also=columns)
-        remarks = [*unread_columns_remarks(path, also=columns), *unlisted_remarks(path, items)]
-    elif path.is_dir():
-        name = relative_to(path, data_dir)
-        class_names, items, remarks = _read_folders(path, name, data_dir=data_dir)
-    else:
-        raise DataError(_neither_text(path, spec.path or "", what=what))
+    path = data_path(spec, data_dir=data_dir, what=_WHAT)
+    class_names, items, remarks = _read(path, spec, data_dir=data_dir)
     title = path.name  # a folder's name may hold a point: flowers.v2
     if path.is_file():
         title = path.stem
@@ -62,12 +52,27 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     )
 
 
-def _neither_text(path: Path, given: str, *, what: str) -> str:
+def _read(
+    path: Path, spec: DataSpec, *, data_dir: Path
+) -> tuple[tuple[str, ...], tuple[Item, ...], Sequence[str]]:
+    """Return class names, items and remarks on them, from an index or from folders."""
+    # a folder may be called `birds.csv`
+    if path.is_dir():
+        return _read_folders(path, relative_to(path, data_dir), data_dir=data_dir)
+    if path.suffix.lower() != ".csv":
+        raise DataError(_neither_text(path, spec.path or ""))
+    columns = rule_columns(spec)
+    class_names, items = read_index(path, root=path.parent, data_dir=data_dir, also=columns)
+    remarks = [*unread_columns_remarks(path, also=columns), *unlisted_remarks(path, items)]
+    return class_names, items, remarks
+
+
+def _neither_text(path: Path, given: str) -> str:
     """The message for what is neither a folder nor a CSV file."""
     kind = "the pipe, socket or device"
     if path.is_file():
         kind = "the file"
-    return f"data.path must be {what}, got {kind} '{escaped(given)}'{_way_out(path)}."
+    return f"data.path must be {_WHAT}, got {kind} '{escaped(given)}'{_way_out(path)}."
 
 
 def _way_out(path: Path) -> str:
@@ -116,22 +121,16 @@ def _read_folders(
     """Return class names, items and remarks on them."""
     walk = ClassFolders(root, data_dir)
     tops = _tops(root, name, walk)
-    # Classes of all splits together: one that stands in test alone is refused later, by name.
-    folders: list[tuple[Path, Path]] = []
-    names: set[str] = set()
-    for top in tops:
-        for folder in walk.folders(top):
-            folders.append((top, folder))
-            names.add(folder.name)
-    class_names = tuple(sorted(names))
+    class_names = _class_names(tops, walk)
     if not class_names:
         walk.check()
         raise DataError(_nothing_text(root, name, walk))
     check_class_names(class_names, where=f"data.path {name}")
     items: list[Item] = []
-    for top, folder in folders:
-        label = class_names.index(folder.name)
-        items += _items_of(walk, folder, label=label, split=tops[top])
+    for top, split in tops.items():
+        for folder in walk.folders(top):
+            label = class_names.index(folder.name)
+            items += _items_of(walk, folder, label=label, split=split)
     # Files above the class folders have no label; without splits the root is the only top.
     for folder in dict.fromkeys([root, *tops]):
         walk.leave_out_files(folder)
@@ -151,6 +150,15 @@ def _tops(root: Path, name: str, walk: ClassFolders) -> Mapping[Path, str | None
         # A folder that cannot be followed or read may be what is missing: report that first.
         walk.check()
         raise
+
+
+def _class_names(tops: Mapping[Path, str | None], walk: ClassFolders) -> tuple[str, ...]:
+    # Classes of all splits together: one that stands in test alone is refused later, by name.
+    names: set[str] = set()
+    for top in tops:
+        for folder in walk.folders(top):
+            names.add(folder.name)
+    return tuple(sorted(names))
 
 
 def _items_of(walk: ClassFolders, folder: Path, *, label: int, split: str | None) -> Iterator[Item]:
@@ -216,8 +224,8 @@ def _remarks(root: Path, name: str, items: Sequence[Item], walk: ClassFolders) -
     alike = called_alike(image_ids)
     if alike:
         remarks.append(
-            f"note: {len(alike)} images are called as another one beside them but for the suffix, "
-            f"as masks or copies would be; each is taken: {some(alike, most=_N_NAMED)}"
+            f"note: {len(alike)} images have the name of another one beside them but for the "
+            f"suffix, as masks or copies do; each is used: {some(alike, most=_N_NAMED)}"
         )
     tables = _tables_among(walk.files(root))
     if tables:

@@ -74,17 +74,13 @@ def read_labels(
     """Read a list of images with their labels, `a.jpg,poppy;daisy`.
 
     An empty cell is an image without a label. Paths are relative to the list's folder. `also` are
-    further columns that items keep, as in `read_index`. Returns
-    the class names, sorted, and items in the order of the file. Raises DataError, with the row,
-    where the columns are others, an image is named twice, is missing or lies outside, a label is
-    empty or given twice, or a split has another name.
+    further columns that items keep, as in `read_index`. Returns the class names, sorted, and items
+    in the order of the file. Raises DataError, with the row, where the columns are others, an image
+    is named twice, is missing or lies outside, a label is empty or given twice, or a split has
+    another name.
     """
     kept = also or {}
-    # Who separates labels by commas gets a row with too many cells: the hint tells the way.
-    hint = f", and labels are separated by '{SEPARATOR}'"
-    table = read_table(path, read={*COLUMNS, *kept}, hint=hint)
-    check_columns(kept, table)
-    _check_cells(table, kept=kept)
+    table = _checked_table(path, kept)
     labels_of_rows: list[list[str]] = []
     splits: list[str | None] = []
     for row in table.rows:
@@ -103,6 +99,16 @@ def read_labels(
         label = tuple(sorted(position[word] for word in labels))
         items.append(item_of(file, label=label, split=split, cells=row.only(kept)))
     return class_names, tuple(items)
+
+
+def _checked_table(path: Path, kept: Mapping[str, str]) -> Table:
+    """The list with the columns that it must have. Raises DataError."""
+    # Who separates labels by commas gets a row with too many cells: the hint tells the way.
+    hint = f", and labels are separated by '{SEPARATOR}'"
+    table = read_table(path, read={*COLUMNS, *kept}, hint=hint)
+    check_columns(kept, table)
+    _check_cells(table, kept=kept)
+    return table
 
 
 def _check_cells(table: Table, *, kept: Mapping[str, str]) -> None:

@@ -107,15 +107,7 @@ class Checkpoint:
         if self._path is None or not is_due or progress.best is None:
             return
         optimizer_tensors, optimizer_values = optimizer_state(active.optimizer)
-        tensors = {
-            **_above("network", delta(active.whole)),
-            **_above("optimizer", optimizer_tensors),
-            **_above("average", _averaged(active)),
-            **_above("generator", _generators()),
-            **_above("best", progress.best.state),
-            "predictions": torch.from_numpy(np.ascontiguousarray(progress.best.predictions)),
-        }
-        # torch's generators among the tensors: their states are bytes
+        tensors = _tensors_of(active, optimizer_tensors, progress.best)
         header = {
             "identity": self._identity,
             "optimizer": optimizer_values,
@@ -151,6 +143,21 @@ class Checkpoint:
             state=_below("best", tensors),
         )
         return Kept(TrainingProgress(**{**values, "best": best}), header, tensors)
+
+
+def _tensors_of(
+    active: ActivePhase, optimizer_tensors: Mapping[str, Tensor], best: Best
+) -> dict[str, Tensor]:
+    # Named by what they belong to, as `put_back` asks for them.
+    return {
+        **_above("network", delta(active.whole)),
+        **_above("optimizer", optimizer_tensors),
+        **_above("average", _averaged(active)),
+        # torch's generators among the tensors: their states are bytes
+        **_above("generator", _generators()),
+        **_above("best", best.state),
+        "predictions": torch.from_numpy(np.ascontiguousarray(best.predictions)),
+    }
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: str) -> None:

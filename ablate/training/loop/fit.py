@@ -174,10 +174,8 @@ def train_epoch(
         progress.n_steps += 1
     # The steps of this epoch were counted already; an error names the one that went wrong.
     first_step = progress.n_steps - len(losses)
-    metrics = {
-        "train/loss": _mean_loss(losses, first_step=first_step, epoch=epoch),
-        "lr/head": head_lr,
-    }
+    mean_loss = _mean_loss(losses, first_step=first_step, epoch=epoch)
+    metrics = {"train/loss": mean_loss, "lr/head": head_lr}
     if recipe.clip_norm is not None:
         metrics["train/gradient_norm"] = float(torch.stack(norms).mean())
     if active.l2_sp is not None:
