@@ -16,6 +16,7 @@ _CHEAP_SCORE = "always predicting that class scores 1.000"
 
 def class_counts(items: Sequence[Item], n_classes: int) -> tuple[int, ...]:
     """Return the images of each class; one with several labels counts for each of them."""
+    # n_classes, as the last classes may have no image among these items.
     return targets_of(items, n_classes=n_classes).counts()
 
 
@@ -42,6 +43,7 @@ def check_classes(collection: Collection, source: str) -> None:
 def check_splits(parts: Parts, class_names: tuple[str, ...], source: str) -> None:
     """Every split has images, train of every class, and val of two at least. Raises DataError."""
     _check_not_empty(parts, source)
+    # In this order: an empty split explains all that would be said of its classes.
     counts: dict[str, tuple[int, ...]] = {}
     unlabelled: list[str] = []
     for split in SPLITS:

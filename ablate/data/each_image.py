@@ -10,6 +10,7 @@ from typing import TypeVar
 from ablate.errors import DataError
 
 Value = TypeVar("Value")
+# Enough to see what they have in common.
 N_NAMED = 20
 """Bad images whose messages are shown; the others are counted."""
 # More would only wait for the same disk.

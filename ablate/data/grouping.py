@@ -96,6 +96,7 @@ def with_groups(collection: Collection, rule: ImageRule) -> Collection:
 
 def _check_sizes(items: Sequence[Item], keys: Sequence[str], rule: ImageRule) -> None:
     """Check that there are enough groups to split, and fewer than images. Raises DataError."""
+    # Two mistakes that a wrong part of the path makes: too few groups, and one for each image.
     sizes = Counter(keys)
     words = rule_in_words(rule)
     if len(sizes) < len(SPLITS):
@@ -124,6 +125,7 @@ def check_sides(parts: Mapping[str, Sequence[Item]], *, rule: ImageRule) -> None
     An error, not a remark: whoever names groups says that such images are alike, and every score
     would be that of images the network knows. Raises DataError with the groups.
     """
+    # group -> split -> images of it there
     images_of: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for split, items in parts.items():
         for item in items:
@@ -146,6 +148,7 @@ def group_facts(parts: Mapping[str, Sequence[Item]], *, rule: ImageRule) -> Grou
     n_groups: dict[str, int] = {}
     sizes: list[int] = []
     for split in SPLITS:
+        # Sizes are of groups within a split; no group stands in two.
         counts = Counter(item.group for item in parts[split])
         n_groups[split] = len(counts)
         sizes.extend(counts.values())

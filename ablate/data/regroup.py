@@ -58,6 +58,7 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
     new_of = {}
     for new, names in groups:
         for name in names:
+            # a class in two groups was refused when the grid file was read
             if name != THE_REST:
                 new_of[name] = new
     _check_names(new_of, class_names, source)

@@ -23,6 +23,7 @@ def split_items(items: Sequence[Item], spec: DataSpec, *, official: str) -> tupl
     drawn from its train, by the shares of `fractions`. Raises DataError where a split must be
     drawn and `split_seed` or `fractions` is missing, or where there is nothing to draw from.
     """
+    # Time first, which refuses given splits; then all drawn, all given, or some of both.
     given = {item.split for item in items}
     if spec.split_by is not None:
         return split_in_time(items, spec, given)
@@ -90,6 +91,7 @@ def _all_drawn(items: Sequence[Item], spec: DataSpec, *, why: str, of: str) -> t
     sides = deal_to_sides(items, shares, seed=seed, purpose="all")
     parts = dict(zip(SPLITS, sides, strict=True))
 
+    # The rule stands in the report: what was drawn, by which shares and which seed.
     targets = targets_of(items)
     stratified = f"{targets.stratification}{targets.reference}"
     if spec.group_by is not None:

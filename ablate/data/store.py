@@ -175,6 +175,7 @@ def _open_store(path: Path) -> ImageStore:
 def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSplit:
     labels = np.array(meta["labels"], dtype=np.int64)
     image_ids = tuple(map(str, meta["image_ids"]))
+    # Sizes on open, digests in `verify_store`: reading gigabytes would take every command minutes.
     n_bytes = path.stat().st_size
     # a file that was cut off would be mapped, and kill the process where it ends
     if n_bytes != meta["n_bytes"]:

@@ -58,6 +58,7 @@ def _smaller_sizes(parts: Parts, spec: DataSpec) -> dict[str, int]:
 
 def _check_sizes(sizes: Mapping[str, int], n_classes: int) -> None:
     for split, n in sizes.items():
+        # Below it, no stratified draw can give every class an image.
         if n < n_classes:
             raise DataError(
                 f"data.sizes.{split} must be at least the number of classes, {n_classes}, got {n}."

@@ -15,6 +15,7 @@ from ablate.data.sources._table import Row, Table, read_table
 from ablate.errors import DataError, some
 from ablate.study.trial import SPLITS
 
+# Words of one language: others are refused with the way out, see `_roles.split_and_rest`.
 SPLIT_WORDS = {
     "train": "train",
     "training": "train",
@@ -167,6 +168,7 @@ def _name_of_label(table: Table) -> dict[str, str]:
     names: dict[str, str] = {}
     for row in table.rows:
         label = row.cells["label"]
+        # no column, or an empty cell: the label itself is the name
         name = row.cells.get("class_name") or label
         # The first row of a label names its class, and the others must agree.
         if names.setdefault(label, name) != name:

@@ -33,11 +33,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     list is wrong.
     """
     root = data_path(spec, data_dir=data_dir, what=f"a folder with {LABELS}")
-    if not _has_list(root):
-        raise DataError(
-            f"for task multilabel data.path must be a folder with {LABELS} (columns image and "
-            f"labels), {spec.path!r} has none."
-        )
+    _check_has_list(root, spec)
     class_names, items = read_labels(root / LABELS, data_dir=data_dir, also=rule_columns(spec))
     return Collection(
         title=root.name,
@@ -51,11 +47,16 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     )
 
 
-def _has_list(root: Path) -> bool:
+def _check_has_list(root: Path, spec: DataSpec) -> None:
     try:
-        return (root / LABELS).is_file()
+        has_list = (root / LABELS).is_file()
     except OSError:  # a folder that may be listed but not entered
-        return False
+        has_list = False
+    if not has_list:
+        raise DataError(
+            f"for task multilabel data.path must be a folder with {LABELS} (columns image and "
+            f"labels), {spec.path!r} has none."
+        )
 
 
 def _unread(root: Path) -> list[str]:

@@ -45,6 +45,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
 
 
 def _items() -> Iterator[Item]:
+    # Splits of its own: they are official ones, and nothing is drawn from them.
     for split, n in N_IMAGES.items():
         for i in range(n):
             yield _item(split, i)

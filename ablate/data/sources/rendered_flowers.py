@@ -50,6 +50,7 @@ def _items() -> Iterator[Item]:
 
 def _item(species_index: int, split: str, i: int) -> Item:
     name = SPECIES[species_index].name
+    # By name and number: another species, or more images, change none that are there.
     key = stream(SEED, "render", name, split, i)
     # Nothing is rendered for the digest: version and key determine the pixels.
     digest = hashlib.sha256(f"rendered_flowers {VERSION} {name} {key}".encode()).hexdigest()

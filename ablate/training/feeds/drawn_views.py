@@ -77,6 +77,7 @@ class DrawnViews:
         # bytes of one epoch: three channels, one byte each
         n_bytes = len(self.split.labels) * 3 * self.preprocessing.image_size**2
         room = SHARE_OF_CACHE * self.cache.max_gb * 1e9
+        # Worth it where drawing costs more than reading, and all epochs fit at once.
         is_small = n_bytes <= MAX_VIEW_BYTES and n_bytes * self.n_epochs <= room
         return is_small and level_of(policy) not in CHEAP_LEVELS
 
@@ -94,6 +95,7 @@ class DrawnViews:
             # whatever else could change a pixel: code, libraries, threads
             "drawing": [VERSION, torch.__version__, torchvision.__version__, self.threads],
         }
+        # Crops are cut from the finer images where there are some: other pixels.
         if self.split.fine is not None:
             identity["fine"] = int(self.split.fine.shape[1])
 

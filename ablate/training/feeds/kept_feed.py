@@ -107,6 +107,7 @@ class KeptFeed:
             yield self._batch(rows, batch)
 
     def _batch(self, rows: Rows, batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        # Rows lie on disk or in memory: batch by batch to the device, as images would be.
         device = self.images.compute.device
         labels = torch.from_numpy(self.images.split.labels[batch])
         return (
@@ -158,6 +159,7 @@ class KeptFeed:
                 policy=policy, seed=seed, epoch=epoch, batch_size=PREFIX_BATCH
             )
             for images in batches:
+                # In the precision that the trial trains in: it is a part of the key.
                 with torch.no_grad(), self.prefix.autocast():
                     yield self.prefix.split.prefix(images)
 

@@ -51,6 +51,7 @@ class EMA:
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from a mean that was kept."""
+        # Into the tensors that are there, which may lie on a GPU.
         for name, tensor in self.tensors.items():
             tensor.copy_(tensors[name])
 

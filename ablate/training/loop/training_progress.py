@@ -61,5 +61,6 @@ class TrainingProgress:
         for each in dataclasses.fields(self):
             values[each.name] = getattr(self, each.name)
         if self.best is not None:
+            # Its arrays lie among the tensors of the checkpoint.
             values["best"] = {"epoch": self.best.epoch, "scores": self.best.scores}
         return values
