@@ -115,7 +115,7 @@ def _check_size(image: Image.Image, *, name: str) -> None:
         )
     if max(image.size) > MAX_SIDE:
         raise DataError(
-            f"an image must have at most {MAX_SIDE} pixels a side, got {size}: {name}; "
+            f"an image must have at most {MAX_SIDE} pixels per side, got {size}: {name}; "
             "cut or scale it."
         )
 
