@@ -27,6 +27,7 @@ from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import below, relative_to
 from ablate.data.splits import Parts, missing_remarks, split_items, subset_items
 from ablate.errors import DataError
+from ablate.recipe.shown_part import USUAL_VIEW, View
 from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of
 from ablate.study.trial import SPLITS, DataSpec
@@ -108,7 +109,7 @@ def load_data(
         split_rule=rule + subset_rule,
         regrouped=dict(resolved.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
-        cut_share=_mean_cut_share(looks),
+        cut_share=_mean_cut_share(looks, resolved.view),
         groups=grouped,
     )
     remarks = (
@@ -121,9 +122,9 @@ def load_data(
     return resolved, DataSet(facts, splits, remarks)
 
 
-def _mean_cut_share(looks: Sequence[Look]) -> float:
-    """Of all files; 0 where images are drawn, since those are square."""
-    if not looks:
+def _mean_cut_share(looks: Sequence[Look], view: View | None) -> float:
+    """Of all files; 0 where images are drawn, since those are square, and where all is seen."""
+    if not looks or view not in (None, USUAL_VIEW):
         return 0.0
     return sum(look.cut_share for look in looks) / len(looks)
 

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ablate.recipe.shown_part import USUAL_VIEW, View
+
 INTERPOLATIONS = {
     name: Image.Resampling[name.upper()]
     for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
@@ -15,11 +17,23 @@ MAX_ASPECT = 8
 sliver grows without bound."""
 
 
-def square(image: Image.Image, *, side: int, resample: Image.Resampling) -> NDArray[np.uint8]:
-    """Resize the shorter side of an RGB image to `side` and cut the middle square.
+GREY = (127, 127, 127)
+"""What fills a square beside a padded image: near the mean that backbones subtract, so that it
+excites their filters least."""
 
-    Returns (side, side, 3) uint8.
+
+def square(
+    image: Image.Image, *, side: int, resample: Image.Resampling, view: View = USUAL_VIEW
+) -> NDArray[np.uint8]:
+    """An RGB image as a square of `side` pixels: its middle, or all of it.
+
+    `crop` resizes the shorter side and cuts the middle square, `squash` resizes both sides, `pad`
+    resizes the longer side and fills the rest with grey. Returns (side, side, 3) uint8.
     """
+    if view == "squash":
+        return np.asarray(_resized(image, (side, side), resample), dtype=np.uint8)
+    if view == "pad":
+        return np.asarray(_padded(image, side, resample), dtype=np.uint8)
     width, height = image.size
     short = min(width, height)
     if max(width, height) > MAX_ASPECT * short:
@@ -30,8 +44,22 @@ def square(image: Image.Image, *, side: int, resample: Image.Resampling) -> NDAr
         size = (side, int(side * height / width))
     else:
         size = (int(side * width / height), side)
-    resized = image if image.size == size else image.resize(size, resample)
+    resized = _resized(image, size, resample)
     return np.asarray(_cut_middle(resized, side, side), dtype=np.uint8)
+
+
+def _resized(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
+    return image if image.size == size else image.resize(size, resample)
+
+
+def _padded(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
+    scale = side / max(image.size)
+    # a sliver keeps a row or a column
+    size = (max(1, round(scale * image.width)), max(1, round(scale * image.height)))
+    resized = _resized(image, size, resample)
+    canvas = Image.new("RGB", (side, side), GREY)
+    canvas.paste(resized, ((side - size[0]) // 2, (side - size[1]) // 2))
+    return canvas
 
 
 def _cut_middle(image: Image.Image, width: int, height: int) -> Image.Image:
