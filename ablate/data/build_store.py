@@ -38,6 +38,7 @@ from ablate.data.store import (
     verify_store,
 )
 from ablate.errors import DataError, StoreError
+from ablate.recipe.shown_part import USUAL_VIEW, View
 
 MAX_FINE_BYTES = 8_000_000_000
 """Bound on `fine.npy`; a larger data set is kept at a lower resolution, so that what a crop shows
@@ -65,6 +66,7 @@ class _Order:
     fine: int | None
     """Pixels of the finer train images, or None."""
     interpolation: str
+    view: View
     on_progress: ImageProgress
 
 
@@ -75,9 +77,10 @@ def build_store(
     side: int,
     interpolation: str,
     fine: int | None = None,
+    view: View = USUAL_VIEW,
     on_progress: ImageProgress | None = None,
 ) -> ImageStore:
-    """Return the store of `data_set` at `side` pixels below `home`.
+    """Return the store of `data_set` at `side` pixels below `home`; `view` is that of `square`.
 
     Images are decoded only where no good store is there yet. `fine` asks for the train split at so
     many pixels beside, for crops; images that have fewer, and data sets above `MAX_FINE_BYTES`, get
@@ -87,7 +90,7 @@ def build_store(
     _check_interpolation(interpolation)
     fingerprint = data_set.facts.fingerprint
     # The key has what is asked for, not what the images allow: that is known after some are read.
-    key = store_key(fingerprint, side=side, interpolation=interpolation, fine=fine)
+    key = store_key(fingerprint, side=side, interpolation=interpolation, fine=fine, view=view)
     final = home / "images" / key
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +105,7 @@ def build_store(
                     shutil.rmtree(final)
             if fine is not None:
                 fine = _fine_side(data_set.splits["train"], side=side, asked=fine)
-            order = _Order(data_set, side, fine, interpolation, on_progress or _silent)
+            order = _Order(data_set, side, fine, interpolation, view, on_progress or _silent)
             _build(order, final)
             return open_store(final)
     except OSError as error:
@@ -299,7 +302,7 @@ def _fill_place(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], place:
     # Decoded once for both sizes of a train image.
     squares = []
     for array in arrays[name]:
-        pixels = square(image, side=array.side, resample=resample)
+        pixels = square(image, side=array.side, resample=resample, view=order.view)
         array.put(i, pixels)
         squares.append(pixels)
     return f"{name} {i} {checksum(squares)}\n"

@@ -29,6 +29,7 @@ from ablate.data.sources._places import below, relative_to
 from ablate.data.splits import missing_remarks, split_items
 from ablate.data.subsets import subset_items
 from ablate.errors import DataError
+from ablate.recipe.shown_part import USUAL_VIEW, View
 from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of
 from ablate.study.trial import SPLITS, DataSpec
@@ -151,7 +152,7 @@ def _facts(loaded: _Loaded, *, requested_source: str) -> DataFacts:
         split_rule=loaded.split_rule,
         regrouped=dict(loaded.spec.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
-        cut_share=_mean_cut_share(looks),
+        cut_share=_mean_cut_share(looks, loaded.spec.view),
         groups=loaded.groups,
     )
 
@@ -167,9 +168,9 @@ def _remarks(loaded: _Loaded, *, task: str) -> tuple[str, ...]:
     )
 
 
-def _mean_cut_share(looks: Sequence[Look]) -> float:
-    """Of all files; 0 where images are drawn, since those are square."""
-    if not looks:
+def _mean_cut_share(looks: Sequence[Look], view: View | None) -> float:
+    """Of all files; 0 where images are drawn, since those are square, and where all is seen."""
+    if not looks or view not in (None, USUAL_VIEW):
         return 0.0
     return sum(look.cut_share for look in looks) / len(looks)
 

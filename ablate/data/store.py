@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from ablate.checksum import digest_of_file, unsealed_json
 from ablate.errors import StoreError
+from ablate.recipe.shown_part import USUAL_VIEW, View
 from ablate.study.trial import SPLITS
 from ablate.targets import Targets, targets_of_array
 
@@ -81,12 +82,23 @@ class ImageStore:
         return targets_of_array(self.splits[name].labels, n_classes=len(self.class_names))
 
 
-def store_key(fingerprint: str, *, side: int, interpolation: str, fine: int | None = None) -> str:
+def store_key(
+    fingerprint: str,
+    *,
+    side: int,
+    interpolation: str,
+    fine: int | None = None,
+    view: View = USUAL_VIEW,
+) -> str:
     """Return 24 hex digits that name the pixels of a store.
 
     And the side of a finer train split where one is asked for.
     """
-    named = json.dumps([VERSION, fingerprint, side, interpolation])
+    parts = [VERSION, fingerprint, side, interpolation]
+    # Left out where it is the usual one, so that stores of former versions keep their names.
+    if view != USUAL_VIEW:
+        parts.append(view)
+    named = json.dumps(parts)
     key = hashlib.sha256(named.encode()).hexdigest()[:24]
     if fine is None:
         return key

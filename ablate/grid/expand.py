@@ -21,6 +21,7 @@ from ablate.grid.size import check_trials
 from ablate.recipe.canonical import contradiction
 from ablate.recipe.levels import typed_level
 from ablate.recipe.recipe import Level, Recipe
+from ablate.recipe.shown_part import shown_size
 from ablate.study.around import Around
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial
@@ -193,7 +194,7 @@ def study_record(
         question=grid.question,
         task=grid.task,
         data=facts,
-        image_size=str(grid.data.image_size),
+        image_size=shown_size(grid.data.image_size, grid.data.view, grid.data.crop_share),
         axes=axes,
         design=design_name(grid.design),
         baseline_arm_id=expansion.baseline_arm_id,

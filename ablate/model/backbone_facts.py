@@ -6,8 +6,10 @@ Values without torch, so that a plan can take them from where they were kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from ablate.recipe.shown_part import USUAL_VIEW, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +33,18 @@ class Preprocessing:
     crop_pct: float
     """Share of the stored square's side that the centre crop keeps, in (0, 1]."""
     interpolation: str
+    view: View = USUAL_VIEW
+
+    def shown(self, view: View | None, crop_share: float | None) -> Preprocessing:
+        """The same at what the data say of the part of an image that is seen; None is the usual.
+
+        Whole images are stored at the size that the network sees, with nothing around it.
+        """
+        shown_view = view or USUAL_VIEW
+        share = crop_share or self.crop_pct
+        if shown_view != USUAL_VIEW:
+            share = 1.0
+        return replace(self, view=shown_view, crop_pct=share)
 
     @property
     def store_side(self) -> int:

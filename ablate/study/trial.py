@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from ablate.recipe.canonical import canonical
@@ -22,6 +23,7 @@ from ablate.recipe.former_names import with_first_names
 from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Number
 from ablate.recipe.recipe import Images, Recipe
+from ablate.recipe.shown_part import View
 from ablate.study.class_groups import ClassGroups
 from ablate.study.image_rule import ImageRule
 from ablate.study.tasks import is_lower_better, task_names
@@ -97,7 +99,7 @@ class Sizes(BaseModel):
     test: Images | None = None
 
 
-_CAME_LATER = ("group_by", "split_by")
+_CAME_LATER = ("group_by", "split_by", "view", "crop_share")
 
 
 class DataSpec(BaseModel):
@@ -148,6 +150,27 @@ class DataSpec(BaseModel):
         description="time of an image (ISO date or number), found as by group_by: the earliest "
         "images are train, the latest test, by fractions and without split_seed; see below",
     )
+
+    view: View | None = Field(
+        None,
+        description="what networks see of an image: crop, its middle square (as null); squash, all "
+        "of it with the longer side shortened; pad, all of it on a grey square",
+    )
+    crop_share: Number | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the middle square's side that val and test see; null: the backbone's "
+        "own, 0.875 of most; whole images (view: squash or pad) take none",
+    )
+
+    @model_validator(mode="after")
+    def _check_crop_share(self) -> DataSpec:
+        if self.crop_share is not None and self.view in ("squash", "pad"):
+            raise ValueError(
+                f"crop_share must be left out beside view: {self.view}, which shows whole images"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ablate.checksum import digest_of_file
 from ablate.data.store import ImageStore
 from ablate.model.delta import delta
 from ablate.model.network import Network
+from ablate.recipe.shown_part import USUAL_VIEW
 from ablate.schema_version import KEY, SCHEMA_VERSION
 from ablate.study.trial import Trial
 from ablate.study.trial_facts import TrialFacts, store_facts
@@ -56,6 +57,10 @@ def store_description(
 ) -> None:
     """Write what rebuilds the network and what is known of the trial; last of its files."""
     preprocessing = network.preprocessing
+    view = {}
+    # As descriptions of former versions, where it is the usual one.
+    if preprocessing.view != USUAL_VIEW:
+        view = {"view": preprocessing.view}
     description = {
         KEY: SCHEMA_VERSION,
         "trial_id": trial.trial_id,
@@ -68,6 +73,7 @@ def store_description(
             "image_size": preprocessing.image_size,
             "crop_pct": preprocessing.crop_pct,
             "interpolation": preprocessing.interpolation,
+            **view,
         },
         "pooling": network.pooling,
         "facts": store_facts(facts),

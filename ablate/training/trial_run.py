@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -174,7 +174,8 @@ def _probe_key(request: TrialRequest, compute: Compute) -> Hashable | None:
         trial.recipe,
         n_classes=request.n_classes,
         image_size=trial.data.image_size,
-        compute=compute,
+        # with the part of an image that is seen, which the network's preprocessing holds
+        compute=(compute, trial.data.view, trial.data.crop_share),
     )
 
 
@@ -203,6 +204,8 @@ def _build(request: TrialRequest, compute: Compute) -> Network:
         image_size=trial.data.image_size,
         seed=trial.seed,
     )
+    shown = network.preprocessing.shown(trial.data.view, trial.data.crop_share)
+    network = replace(network, preprocessing=shown)
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)

@@ -72,7 +72,8 @@ def _cut_away(results: Results) -> str:
         return ""
     return (
         f"**{100 * share:.0f} % of the pixels are cut away:** networks see the middle square of "
-        "each image, and what lies outside it counts for nothing."
+        "each image, and what lies outside it counts for nothing; `view: squash` or `view: pad` "
+        "under `data` shows whole images."
     )
 
 

@@ -86,6 +86,7 @@ class Classifier:
             image,
             side=self.preprocessing.store_side,
             resample=INTERPOLATIONS[self.preprocessing.interpolation],
+            view=self.preprocessing.view,
         )
 
     def _probabilities(self, squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:

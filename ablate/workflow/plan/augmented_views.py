@@ -117,7 +117,9 @@ def take_sheet(
     """
     backbone = choose_backbone(resolved, request.backbone)
     policies = shown_policies(resolved, request.policies)
-    wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
+    data = resolved.data
+    own = preprocessing_of(backbone, image_size=data.image_size)
+    wanted = own.shown(data.view, data.crop_share)
     # Crops are magnified, so they are drawn from finer images, as in a trial.
     fine = None
     if any(map(is_cropped, policies.values())):
@@ -128,6 +130,7 @@ def take_sheet(
         side=wanted.store_side,
         interpolation=wanted.interpolation,
         fine=fine,
+        view=wanted.view,
         on_progress=lambda done, total: on_progress("decoding images", done, total),
     )
     seed = resolved.record.seeds[0]

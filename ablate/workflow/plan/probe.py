@@ -145,7 +145,9 @@ def _take_samples(arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Pa
     n_images = 0
     began = time.perf_counter()
     for backbone, size in sorted({(kind.backbone, kind.batch_size) for kind in arms}):
-        wanted = preprocessing_of(backbone, image_size=resolved.data.image_size)
+        data = resolved.data
+        own = preprocessing_of(backbone, image_size=data.image_size)
+        wanted = own.shown(data.view, data.crop_share)
         fine = None
         if backbone in cropped:
             fine = wanted.fine_side
@@ -156,6 +158,7 @@ def _take_samples(arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Pa
             side=wanted.store_side,
             interpolation=wanted.interpolation,
             fine=fine,
+            view=wanted.view,
         )
         stores[backbone, size] = store.path
         n_images += sum(_sizes(of_size[size]).values())

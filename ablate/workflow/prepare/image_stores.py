@@ -37,7 +37,8 @@ def build_stores(
     wanted = {}
     cropped = set()
     for arm in resolved.arms_to_check:
-        wanted[arm.recipe.backbone] = facts[arm.arm_id].preprocessing
+        own = facts[arm.arm_id].preprocessing
+        wanted[arm.recipe.backbone] = own.shown(resolved.data.view, resolved.data.crop_share)
         if is_cropped(arm.recipe):
             cropped.add(arm.recipe.backbone)
     stores = {}
@@ -53,6 +54,7 @@ def build_stores(
             side=preprocessing.store_side,
             interpolation=preprocessing.interpolation,
             fine=fine,
+            view=preprocessing.view,
             on_progress=lambda done, total: on_progress("decoding images", done, total),
         )
         stores[backbone] = store.path

@@ -245,11 +245,11 @@ def test_trials_per_gpu_auto_goes_by_the_largest_kind_and_a_number_measures_noth
             found, n_slots=1, decode_s=0.0, worker_start_s=0.0, total_mb=16_000.0, took_s=0.0
         )
 
-    monkeypatch.setattr("ablate.workflow.plan.trials_per_gpu.probe_kinds", measured)
+    monkeypatch.setattr("ablate.workflow.plan.probe.probe_kinds", measured)
     assert with_trials_per_gpu(Machines(), "auto", resolved, find_folders(), threads=1) == Machines(
         peak_mb=2000.0, trials_per_gpu=7
     )
-    monkeypatch.setattr("ablate.workflow.plan.trials_per_gpu.probe_kinds", None)
+    monkeypatch.setattr("ablate.workflow.plan.probe.probe_kinds", None)
     assert with_trials_per_gpu(Machines(), "3", resolved, find_folders(), threads=1) == Machines(
         trials_per_gpu=3
     )
