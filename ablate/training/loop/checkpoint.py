@@ -130,10 +130,7 @@ class Checkpoint:
             header = json.loads(metadata["ablate"])
             if header["identity"] != self._identity:
                 return None
-            tensors: dict[str, Tensor] = {}
-            names = file.keys()  # not a dictionary: it cannot be iterated over
-            for name in names:
-                tensors[name] = file.get_tensor(name)
+            tensors = _all_tensors(file)
         if _digest(tensors, metadata["ablate"]) != metadata[_SHA256]:
             raise ValueError("its digest does not match")
         values = header["progress"]
@@ -158,6 +155,15 @@ def _tensors_of(
         **_above("best", best.state),
         "predictions": torch.from_numpy(np.ascontiguousarray(best.predictions)),
     }
+
+
+def _all_tensors(file: Any) -> dict[str, Tensor]:
+    """Every tensor of an open safetensors file, by name."""
+    tensors = {}
+    names = file.keys()  # not a dictionary: it cannot be iterated over
+    for name in names:
+        tensors[name] = file.get_tensor(name)
+    return tensors
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: str) -> None:

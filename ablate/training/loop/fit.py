@@ -176,6 +176,7 @@ def train_epoch(
     first_step = progress.n_steps - len(losses)
     mean_loss = _mean_loss(losses, first_step=first_step, epoch=epoch)
     metrics = {"train/loss": mean_loss, "lr/head": head_lr}
+    # only what the recipe asks for: a column of zeros would look like a measurement
     if recipe.clip_norm is not None:
         metrics["train/gradient_norm"] = float(torch.stack(norms).mean())
     if active.l2_sp is not None:

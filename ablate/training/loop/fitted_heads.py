@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -144,13 +145,7 @@ def _fit_linear(
     head: nn.Linear, known: Features, recipe: Recipe, by_class: dict[int, float] | None
 ) -> None:
     """Fit on standard features and fold their mean and scale into the head's weights."""
-    from sklearn.linear_model import LogisticRegression, RidgeClassifier
-
-    if recipe.classifier == "logistic":
-        # scikit-learn's C is the inverse of the penalty
-        model = LogisticRegression(C=1 / recipe.classifier_l2, class_weight=by_class, max_iter=1000)
-    else:
-        model = RidgeClassifier(alpha=recipe.classifier_l2, class_weight=by_class)
+    model = _linear_model(recipe, by_class)
     model.fit(known.standard(known.train), known.labels)
     rows = np.atleast_2d(model.coef_)  # (C, D)
     offsets = np.atleast_1d(model.intercept_)  # (C,)
@@ -163,6 +158,15 @@ def _fit_linear(
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(rows))
         head.bias.copy_(torch.from_numpy(offsets - rows @ known.mean))
+
+
+def _linear_model(recipe: Recipe, by_class: dict[int, float] | None) -> Any:
+    from sklearn.linear_model import LogisticRegression, RidgeClassifier
+
+    if recipe.classifier == "logistic":
+        # scikit-learn's C is the inverse of the penalty
+        return LogisticRegression(C=1 / recipe.classifier_l2, class_weight=by_class, max_iter=1000)
+    return RidgeClassifier(alpha=recipe.classifier_l2, class_weight=by_class)
 
 
 def _fit_neighbours(

@@ -17,6 +17,20 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor]
 
     State of parameters is named `<index>.<name>`, that of groups `group<index>.<name>`.
     """
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for owner, state in _states_by_owner(optimizer).items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"{owner}.{name}"] = value.detach().cpu().contiguous().clone()
+            # What is neither, such as AdamW's pair of betas, is made with the optimizer.
+            elif value is None or isinstance(value, bool | int | float | str):
+                values[f"{owner}.{name}"] = value
+    return tensors, values
+
+
+def _states_by_owner(optimizer: torch.optim.Optimizer) -> dict[object, dict[str, Any]]:
+    """Index of a parameter, or `group<index>` -> its state by name."""
     described = optimizer.state_dict()
     owners: dict[object, dict[str, Any]] = {**described["state"]}
     for index, group in enumerate(described["param_groups"]):
@@ -25,16 +39,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor]
             kept.pop(name, None)
         # some optimizers count steps in their groups
         owners[f"group{index}"] = kept
-    tensors: dict[str, Tensor] = {}
-    values: dict[str, Any] = {}
-    for owner, state in owners.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor):
-                tensors[f"{owner}.{name}"] = value.detach().cpu().contiguous().clone()
-            # What is neither, such as AdamW's pair of betas, is made with the optimizer.
-            elif value is None or isinstance(value, bool | int | float | str):
-                values[f"{owner}.{name}"] = value
-    return tensors, values
+    return owners
 
 
 def load_optimizer(
