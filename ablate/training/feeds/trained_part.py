@@ -122,7 +122,7 @@ def open_trained_part(
     else:
         trunk = trunk_of(network, store, recipe=recipe, compute=compute)
         prefix = _split(network, feeds, trunk, autocast=autocast, sharing=sharing, use=use)
-        # A reason in place of a prefix: the record and `plan` show it.
+        # A reason in place of a prefix: the record shows it.
         if isinstance(prefix, str):
             trained_part = _whole(network, feeds, use, prefix)
         else:
