@@ -146,8 +146,8 @@ def _find_pairs(
     recorded = _record(network, forward, inputs)
     n_calls = Counter(id(module) for module, _ in [*recorded.convs, *recorded.norms])
     conv_before = {}
-    for conv, output in recorded.convs:
-        conv_before[id(output)] = conv
+    for convolution, output in recorded.convs:
+        conv_before[id(output)] = convolution
     pairs = []
     for norm, given in recorded.norms:
         # The very tensor that a convolution gave: an addition or activation between makes another.
