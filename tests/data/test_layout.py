@@ -189,7 +189,7 @@ def test_a_class_that_is_called_as_a_split(tmp_path: Path, draw: Draw) -> None:
     draw("pets/train", "pets/bus")
     assert _message(tmp_path) == (
         "a folder must hold either split folders or class folders, pets holds both; these are "
-        "no splits: bus. If they are, rename them to train, val or test; "
+        "not splits: bus. If they are, rename them to train, val or test; "
         f"if not, move them away; or, where train is a class, {BY_CSV}"
     )
 
