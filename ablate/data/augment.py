@@ -36,8 +36,11 @@ RESIZED_AS = {
 }
 """A backbone's interpolation -> the nearest that torchvision has for tensors; others are
 bilinear."""
+# Width / height of a crop, as in torchvision's RandomResizedCrop.
 RATIO = (3 / 4, 4 / 3)
+# Probability of a mirrored view.
 FLIP = 0.5
+# Share of the view that an erased patch covers.
 ERASED_AREA = (0.02, 0.20)
 _LOG_ERASED_RATIO = 0.7
 """An erased patch is at most e ** this times as long as wide, about 2."""
@@ -87,6 +90,7 @@ def clean(images: NDArray[np.uint8], indices: Sequence[int], *, image_size: int)
     """
     start = _margin(images, image_size)
     end = start + image_size
+    # Copied batch by batch: the images are mapped from disk and stay there.
     middle = images[np.asarray(indices, dtype=np.int64), start:end, start:end]
     return torch.from_numpy(np.ascontiguousarray(middle.transpose(0, 3, 1, 2)))
 
@@ -117,25 +121,28 @@ def views(
         raise CheckFailed(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}.")
     if policy == "none":
         return clean(images, indices, image_size=image_size)
-    margin = _margin(images, image_size)
     level, share = strength_of(asked)
     is_cropped = share > 0 and level.area != CLEAN.area
     source = images
     if fine is not None and is_cropped:
         source = fine
-    scale = source.shape[1] / images.shape[1]
-    start = round(margin * scale)
-    extent = round(image_size * scale)
-    frame = Frame(
-        image_size,
-        Box(start, start, extent, extent),
-        RESIZED_AS.get(interpolation, InterpolationMode.BILINEAR),
-    )
+    resized_as = RESIZED_AS.get(interpolation, InterpolationMode.BILINEAR)
+    frame = Frame(image_size, _middle_of(source, images, image_size), resized_as)
     drawn = torch.empty((len(indices), 3, image_size, image_size), dtype=torch.uint8)
     for position, i in enumerate(indices):
+        # The position in the split, not in the batch: a view is the same in any batch.
         key = stream(seed, "augment", epoch, int(i))
         drawn[position] = _view(source[i], asked, frame, key=key)
     return drawn
+
+
+def _middle_of(source: NDArray[np.uint8], images: NDArray[np.uint8], image_size: int) -> Box:
+    """The clean image's square in the pixels of `source`, which is `images` or a finer store."""
+    # Both show the same square of an image, at different sides.
+    scale = source.shape[1] / images.shape[1]
+    start = round(_margin(images, image_size) * scale)
+    extent = round(image_size * scale)
+    return Box(start, start, extent, extent)
 
 
 def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -> Tensor:
@@ -146,6 +153,7 @@ def _view(image: NDArray[np.uint8], policy: Policy, frame: Frame, *, key: int) -
     drawn = _draw(policy, side=image.shape[0], rng=rng)
     view = _cropped(image, _toward(drawn.box, frame.middle, share), frame)
     view = _mirrored(view, policy, drawn.u_flip, key=key, share=share)
+    # A step that is off is left out whole, so that it leaves every pixel bit for bit as it is.
     if level.jitter:
         view = jittered(view, drawn.gains, drawn.hue)
     if level.degrees and share:
@@ -170,7 +178,9 @@ def _draw(policy: Policy, *, side: int, rng: Generator) -> _Drawn:
     colour_share = 1.0
     if policy.color_jitter is None:
         colour_share = share
+    # The order of these draws is a part of every view: a new one goes behind the last.
     u_flip = rng.random()
+    # _draw_box takes as many numbers for any range, so what follows is the same in all levels
     box = _draw_box(side, level.area, rng)
     gains = 1 + colour_share * level.jitter * rng.uniform(-1, 1, 3)
     hue = colour_share * level.hue * rng.uniform(-1, 1)
@@ -195,13 +205,16 @@ def _draw_box(side: int, area: tuple[float, float], rng: Generator) -> Box:
 
     What does not fit is narrowed to the side.
     """
+    # Share of the square that the crop covers.
     share = area[0] + (area[1] - area[0]) * rng.random()
     place = rng.random(2)
     ratio = math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
     # A crop that is wider than the image would not have the area that was drawn.
     ratio = min(max(ratio, share), 1 / share)
+    # area = share * side^2 and width / height = ratio give both sides
     width = min(max(round(side * math.sqrt(share * ratio)), 1), side)
     height = min(max(round(side * math.sqrt(share / ratio)), 1), side)
+    # + 1: the last place counts, and place is below 1
     top = int(place[0] * (side - height + 1))
     left = int(place[1] * (side - width + 1))
     return Box(top, left, height, width)
@@ -248,12 +261,14 @@ def _mirrored(view: Tensor, policy: Policy, u_flip: float, *, key: int, share: f
 def _blend(view: Tensor, changed: Tensor, share: float) -> Tensor:
     if share == 1.0:
         return changed
+    # Rounded once, at the end, back to bytes.
     return torch.lerp(view.float(), changed.float(), share).round().to(torch.uint8)
 
 
 def _erase(view: Tensor, rng: Generator, *, scale: float) -> Tensor:
     """Grey out a patch, (3, S, S) uint8 -> the same (Zhong et al. 2020, arXiv 1708.04896)."""
     side = view.shape[-1]
+    # A smaller patch at a lower strength, not a paler one.
     share = scale * rng.uniform(*ERASED_AREA)
     ratio = math.exp(rng.uniform(-_LOG_ERASED_RATIO, _LOG_ERASED_RATIO))
     height = min(max(round(side * math.sqrt(share * ratio)), 1), side)

@@ -53,6 +53,7 @@ LEVELS: dict[str, Strength] = {
         area=(0.20, 1.0), jitter=0.4, hue=0.05, degrees=15.0, has_change=True, erase=0.25
     ),
 }
+# Words that a recipe's `augment` may have; a number between 0 and 1 is none of them.
 POLICIES = ("none", *LEVELS, *OPERATION_POLICIES)
 
 
@@ -60,15 +61,21 @@ CHANGES: tuple[Callable[[Tensor, float], Tensor], ...] = (
     lambda image, _: image,
     lambda image, _: F.autocontrast(image),
     lambda image, _: F.equalize(image),
+    # at most 4 of 8 bits go
     lambda image, x: F.posterize(image, bits=8 - round(4 * abs(x))),
+    # at most the brighter half is inverted
     lambda image, x: solarize(image, 255 - 127 * abs(x)),
     lambda image, x: F.adjust_sharpness(image, 1 + 0.9 * x),
     lambda image, x: F.gaussian_blur(image, kernel_size=[5, 5], sigma=[0.1 + 1.4 * abs(x)]),
+    # 20 degrees at most
     lambda image, x: affine(image, Warp(shear=(20 * x, 0.0))),
     lambda image, x: affine(image, Warp(shear=(0.0, 20 * x))),
     lambda image, x: rotate(image, 30 * x),
 )
-"""The ten changes of `strong`; each takes a (3, H, W) uint8 image and a strength in [-1, 1]."""
+"""The ten changes of `strong`; each takes a (3, H, W) uint8 image and a strength in [-1, 1].
+
+A draw is a position among them, so their order is a part of every view.
+"""
 
 
 def strength_of(policy: Policy) -> tuple[Strength, float]:
@@ -87,6 +94,7 @@ def _level_of(policy: Policy) -> tuple[Strength, float]:
         return LEVELS["strong"], policy.augment
     if policy.augment == "none":
         return CLEAN, 0.0
+    # the operations follow a crop, as in their papers, and bring colours and angles of their own
     if policy.augment in OPERATION_POLICIES:
         return LEVELS["light"], 1.0
     return LEVELS[policy.augment], 1.0

@@ -16,7 +16,7 @@ from concurrent.futures import Future, as_completed
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ most. `ablate cache verify` compares all."""
 _DONE = "done.txt"
 _N_SIZED = 32
 """Images, evenly chosen, whose sizes say what resolution a data set has."""
+# No space, no quota, a file that is larger than allowed.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 ImageProgress = Callable[[int, int], None]
@@ -86,23 +87,21 @@ def build_store(
     fewer. Processes that ask at the same time wait for one of them. Raises DataError naming all
     damaged images at once, StoreError where the disk is too small, full or cannot be written.
     """
-    if interpolation not in INTERPOLATIONS:
-        near = difflib.get_close_matches(interpolation, INTERPOLATIONS, n=1, cutoff=0.0)[0]
-        raise DataError(
-            f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {interpolation!r}; "
-            f"did you mean {near}?"
-        )
+    _check_interpolation(interpolation)
     fingerprint = data_set.facts.fingerprint
+    # The key has what is asked for, not what the images allow: that is known after some are read.
     key = store_key(fingerprint, side=side, interpolation=interpolation, fine=fine, view=view)
     final = home / "images" / key
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         # Beside the folder, not in it: the folder is removed and renamed under the lock.
         with locked(final.with_suffix(".lock")):
+            # Whoever waited for the lock usually finds the store that the other process built.
             if (final / META).exists():
                 try:
                     return _reopen(final, data_set)
                 except StoreError:
+                    # no error of the caller's: a damaged store is built again
                     shutil.rmtree(final)
             if fine is not None:
                 fine = _fine_side(data_set.splits["train"], side=side, asked=fine)
@@ -111,6 +110,15 @@ def build_store(
             return open_store(final)
     except OSError as error:
         raise _disk_error(error, final.parent) from error
+
+
+def _check_interpolation(name: str) -> None:
+    if name not in INTERPOLATIONS:
+        near = difflib.get_close_matches(name, INTERPOLATIONS, n=1, cutoff=0.0)[0]
+        raise DataError(
+            f"interpolation must be one of {', '.join(INTERPOLATIONS)}, got {name!r}; "
+            f"did you mean {near}?"
+        )
 
 
 def _disk_error(error: OSError, folder: Path) -> StoreError:
@@ -131,20 +139,28 @@ def _reopen(path: Path, data_set: DataSet) -> ImageStore:
     Raises StoreError where it does not hold what the data set says, or what was written.
     """
     store = open_store(path)
+    _check_same(store, data_set)
+    n_bytes = 0
+    for file in path.glob("*.npy"):
+        n_bytes += file.stat().st_size
+    if n_bytes <= MAX_VERIFIED_BYTES:
+        verify_store(path)
+    return store
+
+
+def _check_same(store: ImageStore, data_set: DataSet) -> None:
+    """A store's labels and classes are those of the data set. Raises StoreError."""
     for name, split in data_set.splits.items():
         stored = store.split(name)
         if _labelled(stored.image_ids, stored.labels) != _labelled(split.image_ids, split.labels):
             raise StoreError(
                 "an image store must hold the images that were asked for, "
-                f"{name} of {path} holds others."
+                f"{name} of {store.path} holds others."
             )
     if store.class_names != data_set.facts.class_names:
         raise StoreError(
-            f"an image store must hold the classes that were asked for, {path} holds others."
+            f"an image store must hold the classes that were asked for, {store.path} holds others."
         )
-    if sum(file.stat().st_size for file in path.glob("*.npy")) <= MAX_VERIFIED_BYTES:
-        verify_store(path)
-    return store
 
 
 def _labelled(image_ids: Sequence[str], labels: NDArray[np.int64]) -> dict[str, Any]:
@@ -164,9 +180,12 @@ def _fine_side(train: Split, *, side: int, asked: int) -> int | None:
     """
     n_images = len(train.labels)
     shorter_sides = [0]
-    for i in sorted({i * n_images // _N_SIZED for i in range(_N_SIZED)}):
+    # fewer images than _N_SIZED are read once each
+    chosen = sorted({i * n_images // _N_SIZED for i in range(_N_SIZED)})
+    for i in chosen:
         with suppress(DataError):  # damaged images are all named later
             shorter_sides.append(min(train.read(i).size))
+    # side with which n_images squares of 3 bytes a pixel just fit
     allowed = math.isqrt(MAX_FINE_BYTES // (3 * n_images))
     fine = min(asked, max(shorter_sides), allowed)
     if fine in (0, side):
@@ -182,6 +201,7 @@ def _build(order: _Order, final: Path) -> None:
     have another key.
     """
     partial = final.with_suffix(PARTIAL)
+    # without a meta.json, else it would have been opened
     if final.exists():
         shutil.rmtree(final)
     if not partial.is_dir():
@@ -203,6 +223,7 @@ def _fill(order: _Order, partial: Path) -> None:
 
     Raises DataError for all images that cannot be read, OSError where the disk is full.
     """
+    # However the build ends, every file is closed.
     with ExitStack() as files:
 
         def open_array(name: str, n: int, side: int) -> ArrayFile:
@@ -216,6 +237,7 @@ def _fill(order: _Order, partial: Path) -> None:
             n_train = len(order.data_set.splits["train"].labels)
             arrays["train"].append(open_array(FINE, n_train, order.fine))
         _decode(order, arrays, partial / _DONE)
+        # Before meta.json is written: it must never be on the disk ahead of the pixels.
         for of_split in arrays.values():
             for array in of_split:
                 array.finish()
@@ -227,36 +249,48 @@ def _decode(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], done: Path
     Raises one DataError for all images that cannot be read.
     """
     places = _all_places(order.data_set)
+    # What an earlier build left counts as done, in the progress, too.
     there = sound_places(done, arrays)
-    damaged: list[tuple[Place, str]] = []
     with done.open("a") as log, image_threads() as pool:
         futures: dict[Future[str], Place] = {}
         for place in places:
             if place not in there:
                 futures[pool.submit(_fill_place, order, arrays, place)] = place
         try:
-            for n_done, future in enumerate(as_completed(futures), start=len(there) + 1):
-                error = future.exception()
-                if isinstance(error, DataError):
-                    damaged.append((futures[future], str(error)))
-                elif error is not None:
-                    raise error
-                else:
-                    # Behind the pixels: a line of `done.txt` is trusted after its checksum fits.
-                    log.write(future.result())
-                    log.flush()
-                order.on_progress(n_done, len(places))
+            damaged = _gather(futures, log, order.on_progress, n_there=len(there))
         except BaseException:
             # an interrupt, too: what has begun is finished, so that no image is half written
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    refuse([message for _, message in sorted(damaged)])
+    refuse(damaged)
+
+
+def _gather(
+    futures: Mapping[Future[str], Place], log: TextIO, on_progress: ImageProgress, *, n_there: int
+) -> list[str]:
+    """Log images as they are done; return what is wrong with the damaged ones."""
+    damaged: list[tuple[Place, str]] = []
+    for n_done, future in enumerate(as_completed(futures), start=n_there + 1):
+        error = future.exception()
+        # Damaged images are named together; a full disk ends the build at once.
+        if isinstance(error, DataError):
+            damaged.append((futures[future], str(error)))
+        elif error is not None:
+            raise error
+        else:
+            # Behind the pixels: a line of `done.txt` is trusted after its checksum fits.
+            log.write(future.result())
+            log.flush()
+        on_progress(n_done, n_there + len(futures))
+    # by split and position, not in the order in which threads came to them
+    return [message for _, message in sorted(damaged)]
 
 
 def _all_places(data_set: DataSet) -> list[Place]:
     places: list[Place] = []
     for name, split in data_set.splits.items():
-        places.extend((name, i) for i in range(len(split.labels)))
+        for i in range(len(split.labels)):
+            places.append((name, i))
     return places
 
 
@@ -265,11 +299,12 @@ def _fill_place(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], place:
     name, i = place
     resample = INTERPOLATIONS[order.interpolation]
     image = order.data_set.splits[name].read(i)
+    # Decoded once for both sizes of a train image.
     squares = []
     for array in arrays[name]:
-        squares.append(square(image, side=array.side, resample=resample, view=order.view))
-    for array, pixels in zip(arrays[name], squares, strict=True):
+        pixels = square(image, side=array.side, resample=resample, view=order.view)
         array.put(i, pixels)
+        squares.append(pixels)
     return f"{name} {i} {checksum(squares)}\n"
 
 
@@ -285,6 +320,7 @@ def _describe(order: _Order, partial: Path) -> dict[str, Any]:
         }
         if split.groups is not None:
             splits[name]["groups"] = split.groups
+    # Keys of meta.json, which `data.store` reads: stores of former versions stay readable.
     meta = {
         "version": VERSION,
         "fingerprint": facts.fingerprint,
@@ -303,8 +339,9 @@ def _size_and_digest(path: Path) -> dict[str, Any]:
 
 
 def _check_room(order: _Order, folder: Path) -> None:
-    n_images = sum(len(split.labels) for split in order.data_set.splits.values())
+    n_images = len(_all_places(order.data_set))
     n_train = len(order.data_set.splits["train"].labels)
+    # bytes: three channels, one byte each
     needed = 3 * (n_images * order.side**2 + n_train * (order.fine or 0) ** 2)
     # Before anything is decoded: a disk that fills up after an hour wastes the hour.
     free = shutil.disk_usage(folder).free
@@ -319,6 +356,7 @@ def _write_durably(path: Path, text: str) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
+        # Before the rename: else a power cut may leave the name without the content.
         os.fsync(file.fileno())
 
 

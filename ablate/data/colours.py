@@ -53,6 +53,7 @@ def saturation(image: Tensor, factor: float) -> Tensor:
 
 def jittered(image: Tensor, gains: tuple[float, float, float], turn: float) -> Tensor:
     """Brightness, contrast and saturation times `gains`, then hue: (3, S, S) uint8 -> the same."""
+    # A fixed order of the four, where torchvision's ColorJitter draws one.
     of_brightness, of_contrast, of_saturation = gains
     values = _brightened(_as_floats(image), of_brightness)
     values = _contrasted(values, of_contrast)
@@ -75,12 +76,14 @@ def hue(image: Tensor, turn: float) -> Tensor:
     Through HSV and back. The highest channel of a pixel is its value and the lowest follows from
     saturation, so both are what they were; only which channel has them changes, and the third.
     """
+    # value = highest, chroma = highest - lowest, hue = where the middle channel lies between.
     ranked = _ranked(image)
     value = _as_share(ranked.high)
     chroma = value - _as_share(ranked.low)
     saturated = chroma / value.clamp_min(_TINY)
     distance = (value - _as_share(ranked.middle)).div_(chroma.clamp_min_(_TINY))
     sixths = _turned(distance, ranked, turn)
+    # The sixth of the circle, and how far into it.
     whole = sixths.floor()
     within = sixths.sub_(whole)
     sector = whole.to(torch.int8).view(torch.uint8)  # 6 is 0
@@ -101,11 +104,13 @@ def _turned(distance: Tensor, ranked: _Ranked, turn: float) -> Tensor:
 
 
 def _ranked(image: Tensor) -> _Ranked:
+    # Each pixel's channels sorted by two maxima and two minima, without a sort.
     red, green, blue = image.unbind(0)
     high = torch.maximum(torch.maximum(red, green), blue)
     low = torch.minimum(torch.minimum(red, green), blue)
     # bytes wrap around, and back again
     middle = (red + green).add_(blue).sub_(high).sub_(low)
+    # Of equal channels red counts as the highest, then green: torchvision's order.
     is_red = _as_bit(red == high)
     is_green = _as_bit(green == high) & (is_red ^ 1)
     is_blue = (is_red | is_green) ^ 1
@@ -132,6 +137,7 @@ def _placed(ranked: _Ranked, third: Tensor, sector: Tensor, is_odd: Tensor) -> T
     In pairs of sectors, with `first, second = high, third` where even and the other way round where
     odd: (first, second, low), (low, first, second), (second, low, first).
     """
+    # Choices as bit operations: a ^ ((a ^ b) & mask) is b where mask has all bits, else a.
     low = ranked.low
     swapped = (ranked.high ^ third) & _mask(is_odd)
     first = ranked.high ^ swapped
@@ -155,6 +161,7 @@ def _brightened(values: Tensor, factor: float) -> Tensor:
 
 
 def _contrasted(values: Tensor, factor: float) -> Tensor:
+    # One number for the whole image; how torch sums it depends on the number of threads.
     mean = torch.mean(_grey(values), dim=(-3, -2, -1), keepdim=True)
     return _blended(values, mean, factor)
 

@@ -25,23 +25,27 @@ Pair = tuple[HashedItem, HashedItem]
 
 def copies(images: Sequence[HashedItem]) -> list[str]:
     """Return lines on how many images are copies of an earlier one, the worst kind first."""
+    # The worst: one image taught as two classes, then one that is trained on and scored.
     pairs = _pairs(images)
-    contrary: list[Pair] = []
-    leaked: list[Pair] = []
-    for first, other in pairs:
-        if first.item.label != other.item.label:
-            contrary.append((first, other))
-        if first.split != other.split:
-            leaked.append((first, other))
+    contrary = list(filter(_has_other_label, pairs))
+    leaked = list(filter(_is_in_other_split, pairs))
     lines = []
     if contrary:
-        lines.append(_line("warning", contrary, "with other labels"))
+        lines.append(_line("warning", contrary, "with different labels"))
     if leaked:
         lines.append(_line("warning", leaked, "in another split"))
     # Harmless beside the other two, and not worth a line of its own then.
     if pairs and not contrary and not leaked:
         lines.append(_line("note", pairs, "with the same label in the same split"))
     return lines
+
+
+def _has_other_label(pair: Pair) -> bool:
+    return pair[0].item.label != pair[1].item.label
+
+
+def _is_in_other_split(pair: Pair) -> bool:
+    return pair[0].split != pair[1].split
 
 
 def _pairs(images: Sequence[HashedItem]) -> list[Pair]:
@@ -59,10 +63,10 @@ def _pairs(images: Sequence[HashedItem]) -> list[Pair]:
 def _line(word: str, pairs: Sequence[Pair], how: str) -> str:
     first, other = pairs[0]
     example = f"{_name(first)} = {_name(other)}"
-    n_images = f"{len(pairs)} images are"
+    n_images = f"{len(pairs)} images are exact copies"
     if len(pairs) == 1:
-        n_images = "1 image is"
-    return f"{word}: {n_images} there again {how}, byte for byte, for example {example}"
+        n_images = "1 image is an exact copy"
+    return f"{word}: {n_images} of another one {how}, for example {example}"
 
 
 def _name(image: HashedItem) -> str:

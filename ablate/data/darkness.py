@@ -19,6 +19,7 @@ BRIGHT = 128
 _LOST = 16
 """Deep images none of whose pixels is as bright as this have lost all but 4 of their bits: 12 bits
 were kept in 16."""
+# Enough that a set of photographs has a bright one among them.
 N_PEEKED = 16
 
 
@@ -35,8 +36,11 @@ def brightest_of(images: Iterable[NDArray[np.uint8]]) -> int | None:
 def peek_brightest(reads: Sequence[Callable[[], Image.Image]]) -> int | None:
     """`brightest_of` N_PEEKED images, evenly chosen: what can be said before all are decoded."""
     # fewer images than N_PEEKED are chosen once each
-    chosen = sorted({i * len(reads) // N_PEEKED for i in range(N_PEEKED)})
-    return brightest_of(_decoded([reads[i] for i in chosen]))
+    chosen: dict[int, Callable[[], Image.Image]] = {}
+    for i in range(N_PEEKED):
+        position = i * len(reads) // N_PEEKED
+        chosen[position] = reads[position]
+    return brightest_of(_decoded(chosen.values()))
 
 
 def check_depth(deep: Sequence[Callable[[], Image.Image]]) -> None:
@@ -45,6 +49,7 @@ def check_depth(deep: Sequence[Callable[[], Image.Image]]) -> None:
     Their values are divided by 256. A dark image may stand among bright ones: then the range is
     known. Decodes one image where they are sound. Raises DataError.
     """
+    # After the division by 256: 12 bits in 16 reach 15 at most.
     level = _brightest(_decoded(deep), enough=_LOST)
     if level is not None and level < _LOST:
         raise DataError(

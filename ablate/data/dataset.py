@@ -18,6 +18,7 @@ from PIL import Image
 from ablate.data.class_counts import absent_classes, check_classes, check_splits, class_counts
 from ablate.data.copies import HashedItem, copies
 from ablate.data.darkness import check_depth
+from ablate.data.dealing import Parts
 from ablate.data.each_image import for_each
 from ablate.data.grouping import group_facts, group_remarks, groups_of, with_groups
 from ablate.data.images import Look
@@ -25,7 +26,8 @@ from ablate.data.regroup import regroup
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import below, relative_to
-from ablate.data.splits import Parts, missing_remarks, split_items, subset_items
+from ablate.data.splits import missing_remarks, split_items
+from ablate.data.subsets import subset_items
 from ablate.errors import DataError
 from ablate.recipe.shown_part import USUAL_VIEW, View
 from ablate.study.record import DataFacts, GroupFacts
@@ -69,57 +71,101 @@ def load_data(
     every class that a new one takes.
     Raises DataError for everything that is wrong with names, folders, labels or splits.
     """
+    # Both names first: a fallback that is misspelled must not be found out a download later.
     _check_names(spec, task)
     resolved, collection = _collect(
         spec, data_dir=data_dir, allow_fallback=allow_fallback, task=task
     )
     resolved = _portable(resolved, data_dir=data_dir)
-    if resolved.classes is not None:
-        collection, groups = regroup(collection, resolved.classes, source=resolved.source)
-        resolved = resolved.model_copy(update={"classes": groups})
-    check_classes(collection, resolved.source)
-    if resolved.group_by is not None:
-        collection = with_groups(collection, resolved.group_by)
-    parts, rule = split_items(collection.items, resolved, official=collection.split_rule)
-    parts, subset_rule = subset_items(parts, resolved, n_classes=len(collection.class_names))
-    check_splits(parts, collection.class_names, resolved.source)
+    resolved, collection = _with_classes_and_groups(resolved, collection)
+    parts, rule = _split(resolved, collection)
+
     grouped: GroupFacts | None = None
     if resolved.group_by is not None:
         grouped = group_facts(parts, rule=resolved.group_by)
+    # Headers before content: what is no image is refused before gigabytes are read.
     looks = _look_at_all(parts)
     images = _hashed(parts)
-    n_classes = len(collection.class_names)
+    loaded = _Loaded(resolved, collection, parts, rule, grouped, looks, images)
+
     splits: dict[str, Split] = {}
+    for split in SPLITS:
+        splits[split] = _as_split(parts[split], len(collection.class_names))
+    facts = _facts(loaded, requested_source=spec.source)
+    return resolved, DataSet(facts, splits, _remarks(loaded, task=task))
+
+
+def _with_classes_and_groups(spec: DataSpec, collection: Collection) -> tuple[DataSpec, Collection]:
+    """The collection with the classes and groups that the spec asks for. Raises DataError."""
+    if spec.classes is not None:
+        collection, groups = regroup(collection, spec.classes, source=spec.source)
+        # spelled out, so that the record tells what "the rest" was
+        spec = spec.model_copy(update={"classes": groups})
+    check_classes(collection, spec.source)
+    if spec.group_by is not None:
+        collection = with_groups(collection, spec.group_by)
+    return spec, collection
+
+
+def _split(spec: DataSpec, collection: Collection) -> tuple[Parts, str]:
+    """Train, val and test as the spec asks for them, and the rule in words. Raises DataError."""
+    parts, rule = split_items(collection.items, spec, official=collection.split_rule)
+    # After the split, so that a smaller train leaves val and test as they are.
+    parts, subset_rule = subset_items(parts, spec, n_classes=len(collection.class_names))
+    check_splits(parts, collection.class_names, spec.source)
+    return parts, rule + subset_rule
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What facts and remarks are made of."""
+
+    spec: DataSpec
+    """The resolved one."""
+    collection: Collection
+    parts: Parts
+    split_rule: str
+    groups: GroupFacts | None
+    looks: Sequence[Look]
+    images: Sequence[HashedItem]
+
+
+def _facts(loaded: _Loaded, *, requested_source: str) -> DataFacts:
+    collection = loaded.collection
+    looks = loaded.looks
     counts: dict[str, tuple[int, ...]] = {}
     for split in SPLITS:
-        splits[split] = _as_split(parts[split], n_classes)
-        counts[split] = class_counts(parts[split], n_classes)
-    facts = DataFacts(
-        source=resolved.source,
+        counts[split] = class_counts(loaded.parts[split], len(collection.class_names))
+    return DataFacts(
+        source=loaded.spec.source,
         title=collection.title,
         version=collection.version,
         licence=collection.licence,
         origin=collection.origin,
         is_synthetic=collection.is_synthetic,
-        requested_source=spec.source,
+        # beside `source`: where a fallback stood in, the report says so
+        requested_source=requested_source,
         class_names=collection.class_names,
         class_counts=counts,
-        image_counts=_image_counts(parts),
-        fingerprint=_fingerprint(images, collection.class_names),
-        split_rule=rule + subset_rule,
-        regrouped=dict(resolved.classes or ()),
+        image_counts=_image_counts(loaded.parts),
+        fingerprint=_fingerprint(loaded.images, collection.class_names),
+        split_rule=loaded.split_rule,
+        regrouped=dict(loaded.spec.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
-        cut_share=_mean_cut_share(looks, resolved.view),
-        groups=grouped,
+        cut_share=_mean_cut_share(looks, loaded.spec.view),
+        groups=loaded.groups,
     )
-    remarks = (
-        *collection.remarks,
-        *missing_remarks(parts),
-        *group_remarks(grouped),
-        *absent_classes(parts, collection.class_names, task=task_of(task)),
-        *copies(images),
+
+
+def _remarks(loaded: _Loaded, *, task: str) -> tuple[str, ...]:
+    """In the order of the work: what was found, split, counted, and compared."""
+    return (
+        *loaded.collection.remarks,
+        *missing_remarks(loaded.parts),
+        *group_remarks(loaded.groups),
+        *absent_classes(loaded.parts, loaded.collection.class_names, task=task_of(task)),
+        *copies(loaded.images),
     )
-    return resolved, DataSet(facts, splits, remarks)
 
 
 def _mean_cut_share(looks: Sequence[Look], view: View | None) -> float:
@@ -133,16 +179,22 @@ def _image_counts(parts: Parts) -> dict[str, int]:
     """Images of each split, where those of the classes do not sum up to them; else empty."""
     if targets_of(parts["train"]).is_exclusive:
         return {}
-    return {split: len(parts[split]) for split in SPLITS}
+    counts = {}
+    for split in SPLITS:
+        counts[split] = len(parts[split])
+    return counts
 
 
 def _hashed(parts: Parts) -> list[HashedItem]:
     """Hash every image's content, a few at a time."""
     rows: list[tuple[str, Item]] = []
+    tasks: list[Callable[[], str]] = []
     for split, items in parts.items():
         for item in items:
             rows.append((split, item))
-    digests = for_each([item.digest for _, item in rows])
+            tasks.append(item.digest)
+    # one call for all splits, so that one error names the damaged images of all of them
+    digests = for_each(tasks)
     images: list[HashedItem] = []
     for (split, item), digest in zip(rows, digests, strict=True):
         images.append(HashedItem(split, item, digest))
@@ -162,7 +214,9 @@ def _fingerprint(images: Sequence[HashedItem], class_names: tuple[str, ...]) -> 
             described.append(image.item.group)
         # JSON, because an id may hold whatever else could separate the four.
         lines.append(json.dumps(described))
+    # Sorted, so that neither a walk's order nor that of an index is a part of the identity.
     lines.sort()
+    # The order of the classes is: it says what each label means.
     return hashlib.sha256("\n".join([json.dumps(class_names), *lines]).encode()).hexdigest()
 
 
@@ -193,6 +247,7 @@ def _collect(
 ) -> tuple[DataSpec, Collection]:
     try:
         collect = source_of(spec.source, field="source", task=task)
+        # A source that is there and broken raises plain DataError, which no fallback hides.
         return _resolved(spec, spec.source), collect(spec, data_dir=data_dir)
     except NotAvailable as error:
         if spec.fallback is None:
@@ -207,6 +262,7 @@ def _collect(
 
 
 def _resolved(spec: DataSpec, source: str) -> DataSpec:
+    # The path belongs to source folder: where another source stood in, the record has none.
     path = None
     if source == "folder":
         path = spec.path

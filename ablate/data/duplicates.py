@@ -21,15 +21,19 @@ from ablate.files import write_text
 from ablate.study.record import NearDuplicate, NearDuplicates
 from ablate.study.trial import SPLITS
 
+# Part of the file's name: an answer of an older search is left alone, and not read.
 VERSION = 1
 KEPT = f"near_duplicates_v{VERSION}.json"
 """The answer, beside the images."""
 ALIKE = 0.985
 """Correlation from which two images count as one, at both sizes."""
+# Sides in pixels: 256 grey numbers an image name candidates, 6,912 coloured ones confirm them.
 _COARSE, _FINE = 16, 48
+# Rows of a product at a time: 2,048 x 100,000 correlations are 0.8 GB.
 _ROWS = 2048
 _MOST_PAIRS = 3_000_000_000
 """More comparisons than this take minutes: nothing is looked for then."""
+# More are counted, not named: where splits overlap as a whole, pairs come by the thousand.
 _MOST_NAMED = 50
 
 
@@ -42,8 +46,10 @@ def near_duplicates(store: ImageStore) -> NearDuplicates | None:
     kept = store.path / KEPT
     with suppress(OSError, ValueError):  # not there, or damaged: looked for again
         return read_near_duplicates(kept)
-    sizes = [len(store.split(name).labels) for name in SPLITS]
-    if sum(a * b for a, b in itertools.combinations(sizes, 2)) > _MOST_PAIRS:
+    n_pairs = 0
+    for first, second in itertools.combinations(SPLITS, 2):
+        n_pairs += len(store.split(first).labels) * len(store.split(second).labels)
+    if n_pairs > _MOST_PAIRS:
         return None
     found = _search(store)
     with suppress(OSError):  # a full disk costs the next command a second, not this one its study
@@ -62,13 +68,18 @@ def read_near_duplicates(path: Path) -> NearDuplicates:
 
 
 def _search(store: ImageStore) -> NearDuplicates:
-    coarse = {}
-    mirrored = {}
-    for name in SPLITS:
-        images = store.split(name).images
-        coarse[name] = signatures(images, size=_COARSE, is_grey=True)
-        if name != SPLITS[0]:  # train is only ever the first of two
-            mirrored[name] = signatures(images[:, :, ::-1], size=_COARSE, is_grey=True)
+    most_alike_first = sorted(_pairs(store), key=_order)
+    # A symmetric image is alike both ways: once, the better way, is enough.
+    best: dict[tuple[str, str], NearDuplicate] = {}
+    for pair in most_alike_first:
+        best.setdefault((pair.first_id, pair.second_id), pair)
+    named = sorted(best.values(), key=_order)
+    return NearDuplicates(n_pairs=len(named), pairs=tuple(named[:_MOST_NAMED]))
+
+
+def _pairs(store: ImageStore) -> list[NearDuplicate]:
+    """Every pair that is alike at both sizes; a pair may be there as it is and mirrored."""
+    coarse, mirrored = _coarse_signatures(store)
     # Coarse and grey first, all with all as one product of matrices; then the few that are left.
     pairs = []
     for first, second in itertools.combinations(SPLITS, 2):
@@ -78,16 +89,25 @@ def _search(store: ImageStore) -> NearDuplicates:
                 likeness = candidate.likeness(store)
                 if likeness >= ALIKE:
                     pairs.append(candidate.pair(store, likeness))
-    most_alike_first = sorted(pairs, key=_order)
-    # A symmetric image is alike both ways: once, the better way, is enough.
-    best: dict[tuple[str, str], NearDuplicate] = {}
-    for pair in most_alike_first:
-        best.setdefault((pair.first_id, pair.second_id), pair)
-    named = sorted(best.values(), key=_order)
-    return NearDuplicates(n_pairs=len(named), pairs=tuple(named[:_MOST_NAMED]))
+    return pairs
+
+
+def _coarse_signatures(
+    store: ImageStore,
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    """Split -> signatures of its images as they are, and mirrored."""
+    coarse = {}
+    mirrored = {}
+    for name in SPLITS:
+        images = store.split(name).images
+        coarse[name] = signatures(images, size=_COARSE, is_grey=True)
+        if name != SPLITS[0]:  # train is only ever the first of two
+            mirrored[name] = signatures(images[:, :, ::-1], size=_COARSE, is_grey=True)
+    return coarse, mirrored
 
 
 def _order(pair: NearDuplicate) -> tuple[float, str, str]:
+    """The most alike first; by name where they are equally alike, so that the order is settled."""
     return -pair.likeness, pair.first_id, pair.second_id
 
 
@@ -102,24 +122,32 @@ def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArra
         n_channels = 1
     # Images smaller than `size` fill a part, and the rest stays 0.
     out = np.zeros((len(images), size * size * n_channels), dtype=np.float32)
+    # Blocks need not be equal: 224 pixels in 48 blocks are 4 or 5 each.
     edges = np.linspace(0, side, min(size, side) + 1).astype(int)[:-1]
     widths = np.diff([*edges, side])
+    # Some at a time: floats take four times the room of a split that is mapped from disk.
     for start in range(0, len(images), 256):
         block = images[start : start + 256].astype(np.float32)
         if is_grey:
             block = block.mean(axis=3, keepdims=True)
+        # Sums over rows, then over columns; divided by the blocks' areas they are means.
         small = np.add.reduceat(np.add.reduceat(block, edges, axis=1), edges, axis=2)
         flat = (small / (widths[:, None] * widths)[None, :, :, None]).reshape(len(block), -1)
-        flat -= flat.mean(axis=1, keepdims=True)
-        norm = np.linalg.norm(flat, axis=1, keepdims=True)
-        is_flat = norm < np.sqrt(flat.shape[1])  # contrast below one grey level
-        out[start : start + 256, : flat.shape[1]] = np.where(
-            is_flat, 0, flat / np.maximum(norm, 1e-9)
-        )
+        out[start : start + 256, : flat.shape[1]] = _centred(flat)
     return out
 
 
+def _centred(flat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows (N, D) less their mean and of length 1; those without contrast become 0."""
+    # So brightness and contrast drop out of the correlation.
+    flat -= flat.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    is_flat = norm < np.sqrt(flat.shape[1])  # contrast below one grey level
+    return np.where(is_flat, 0, flat / np.maximum(norm, 1e-9))
+
+
 def _alike(first: NDArray[np.float32], second: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """Rows of images, one of each split, whose signatures correlate."""
     found = []
     for start in range(0, len(first), _ROWS):
         # Signatures have length 1: their product is the correlation of two images.
@@ -159,6 +187,7 @@ class _Candidate:
             second_split=self.second,
             second_id=store.split(self.second).image_ids[self.j],
             second_label=store.targets(self.second).label(self.j),
+            # rounding may take a correlation of equal images above 1
             likeness=round(min(likeness, 1.0), 4),
             is_mirrored=self.is_mirrored,
         )

@@ -10,8 +10,10 @@ from typing import TypeVar
 from ablate.errors import DataError
 
 Value = TypeVar("Value")
+# Enough to see what they have in common.
 N_NAMED = 20
 """Bad images whose messages are shown; the others are counted."""
+# More would only wait for the same disk.
 _MAX_THREADS = 8
 
 
@@ -21,6 +23,7 @@ def for_each(tasks: Iterable[Callable[[], Value]]) -> list[Value]:
     Raises one DataError for all tasks that raise one.
     """
     with image_threads() as pool:
+        # Errors come back as values: an exception would hide those of all later images.
         outcomes = list(pool.map(_outcome, tasks))
     values = []
     messages = []

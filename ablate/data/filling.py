@@ -31,6 +31,7 @@ class ArrayFile:
     def __init__(self, path: Path, *, n: int, side: int) -> None:
         self.values = _mapped(path, n=n, side=side)
         self.side = side
+        # Unbuffered, as it is written through its descriptor alone.
         self._file = path.open("r+b", buffering=0)
 
     def put(self, position: int, pixels: NDArray[np.uint8]) -> None:
@@ -75,7 +76,9 @@ def sound_places(done: Path, arrays: Mapping[str, Sequence[ArrayFile]]) -> set[P
             split, position_word, checksum_word = line.split(" ")
             position = int(position_word)
             # Read again, not only looked up: that a file has its size says nothing of its content.
-            pixels = [array.values[position] for array in arrays[split]]
+            pixels = []
+            for array in arrays[split]:
+                pixels.append(array.values[position])
             if checksum(pixels) == int(checksum_word):
                 places.add((split, position))
     return places
@@ -86,6 +89,7 @@ def _mapped(path: Path, *, n: int, side: int) -> Any:
     shape = (n, side, side, 3)
     with suppress(OSError, ValueError, EOFError):
         earlier = np.lib.format.open_memmap(path, mode="r+")
+        # An order of Fortran has the same shape, and other offsets than `put` writes to.
         is_fit = earlier.shape == shape and earlier.dtype == np.uint8
         if is_fit and not np.isfortran(earlier):
             return earlier

@@ -32,6 +32,7 @@ def _foreign(
     name: str, *signatures: bytes, start: int = 0, is_picture: bool = False
 ) -> ForeignFormat:
     """A format whose files have one of these signatures at position `start`."""
+    # As one pattern that is anchored by `match`: bytes before `start` may be anything.
     alternatives = b"|".join(map(re.escape, signatures))
     pattern = re.compile(b".{%d}(?:%s)" % (start, alternatives), re.DOTALL)
     return ForeignFormat(name, pattern, is_picture)
@@ -85,8 +86,10 @@ _READABLE = (
     ("GIF", re.compile(rb"GIF8[79]a")),
     # A text may begin with BM too: zeros follow in an image.
     ("BMP", re.compile(rb"BM.{4}\0\0\0\0", re.DOTALL)),
+    # little and big endian; + is BigTIFF
     ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
     ("WebP", re.compile(rb"RIFF.{4}WEBP", re.DOTALL)),
+    # A text may begin with P5 too: a comment or the size follows in an image.
     ("PPM", re.compile(rb"P[1-6]\s+(#|\d+\s+\d+\s)")),
 )
 # Looser than _READABLE: what begins so may be a damaged image, and is left to the decoder.
@@ -98,7 +101,12 @@ _MAYBE_IMAGE = (
     b"II",
     b"MM",
     b"RIFF",
-    *(b"P%d" % i for i in range(1, 7)),
+    b"P1",
+    b"P2",
+    b"P3",
+    b"P4",
+    b"P5",
+    b"P6",
 )
 
 
@@ -135,20 +143,7 @@ def check_is_image(head: bytes, *, name: str) -> None:
 
     Lets pass what may be a damaged image. Raises DataError.
     """
-    if not head:
-        raise DataError(
-            f"an image must hold pixels, got an empty file: {name}; copy it again or remove it."
-        )
-    if head.startswith(b"version https://git-lfs"):
-        raise DataError(
-            f"an image must hold pixels, got a Git LFS pointer: {name}; "
-            "fetch the images with `git lfs pull`."
-        )
-    if not head.strip(b"\0"):
-        raise DataError(
-            f"an image must hold pixels, got a file that begins with {len(head)} zero bytes: "
-            f"{name}; copy it again or remove it."
-        )
+    _check_has_pixels(head, name=name)
     foreign = foreign_format(head)
     if foreign is not None:
         raise DataError(
@@ -160,6 +155,26 @@ def check_is_image(head: bytes, *, name: str) -> None:
         raise DataError(
             f"an image must be a {FORMAT_NAMES} file, got {text}: {name}; "
             "fetch the image again or remove it."
+        )
+
+
+def _check_has_pixels(head: bytes, *, name: str) -> None:
+    """Refuse what stands in an image's place without being one: nothing, a pointer, zeros."""
+    if not head:
+        raise DataError(
+            f"an image must hold pixels, got an empty file: {name}; copy it again or remove it."
+        )
+    # Named first: it is a text as well, and the way out is another one.
+    if head.startswith(b"version https://git-lfs"):
+        raise DataError(
+            f"an image must hold pixels, got a Git LFS pointer: {name}; "
+            "fetch the images with `git lfs pull`."
+        )
+    # What a download that was allocated and broken off leaves.
+    if not head.strip(b"\0"):
+        raise DataError(
+            f"an image must hold pixels, got a file that begins with {len(head)} zero bytes: "
+            f"{name}; copy it again or remove it."
         )
 
 
@@ -177,6 +192,7 @@ def _text_kind(head: bytes) -> str | None:
     """What kind of text a file begins with, or None."""
     if head.startswith(_MAYBE_IMAGE):
         return None
+    # without the mark that some editors put before UTF-8
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in start:
         return "SVG"
@@ -191,10 +207,12 @@ def _text_kind(head: bytes) -> str | None:
 def _is_text(head: bytes) -> bool:
     """Whether bytes are UTF-8 without control characters; the last character may be cut off."""
     for byte in head:
+        # 127 is DEL; form feeds stand in old texts
         is_control = byte < 32 or byte == 127
         if is_control and byte not in b"\t\n\r\f":
             return False
     try:
+        # without the last bytes, which may be the beginning of a character
         head[: N_BYTES - 4].decode("utf-8")
     except UnicodeDecodeError as error:
         return len(head) >= N_BYTES and error.start >= N_BYTES - 8

@@ -33,6 +33,7 @@ def keys_of(items: Sequence[Item], rule: ImageRule, *, field: str) -> list[str]:
             key = found_in_path(rule, item.image_id)
         if not key:
             without.append(item.image_id)
+        # a place holder, so that keys and items stay aligned; an error follows
         keys.append(key or "")
     if without:
         raise DataError(_nothing_found(items, without, rule, field=field))
@@ -45,16 +46,8 @@ def _nothing_found(
     named = some(list(map(escaped, without)), most=_N_NAMED)
     words = rule_in_words(rule)
     if isinstance(rule, Column):
-        if any(rule.column in item.cells for item in items):
-            return (
-                f"data.{field} must give every image a value, {words} is empty for "
-                f"{len(without)} of {len(items)} images: {named}; fill in the cells."
-            )
-        return (
-            f"data.{field} can name a column only where data.path is a CSV (or a folder with "
-            f"labels.csv, for task multilabel), got {words} and images without one; give the CSV "
-            "as data.path, or use a regular expression over the paths, or {level: number}."
-        )
+        return _no_cell_text(items, without, rule, field=field)
+    # Finding nothing at all is another mistake than a few odd names: the sentence says which.
     count = f"{len(without)} of {len(items)}"
     if len(without) == len(items):
         count = f"none of {len(items)}"
@@ -68,6 +61,24 @@ def _nothing_found(
     )
 
 
+def _no_cell_text(
+    items: Sequence[Item], without: Sequence[str], rule: Column, *, field: str
+) -> str:
+    words = rule_in_words(rule)
+    # Items keep the cells that a CSV has, empty ones too: no cell means no CSV.
+    if any(rule.column in item.cells for item in items):
+        named = some(list(map(escaped, without)), most=_N_NAMED)
+        return (
+            f"data.{field} must give every image a value, {words} is empty for "
+            f"{len(without)} of {len(items)} images: {named}; fill in the cells."
+        )
+    return (
+        f"data.{field} can name a column only where data.path is a CSV (or a folder with "
+        f"labels.csv, for task multilabel), got {words} and images without one; give the CSV "
+        "as data.path, or use a regular expression over the paths, or {level: number}."
+    )
+
+
 def with_groups(collection: Collection, rule: ImageRule) -> Collection:
     """Return the collection with the group of each image.
 
@@ -76,15 +87,29 @@ def with_groups(collection: Collection, rule: ImageRule) -> Collection:
     """
     items = collection.items
     keys = keys_of(items, rule, field="group_by")
+    _check_sizes(items, keys, rule)
+    grouped = []
+    for item, key in zip(items, keys, strict=True):
+        grouped.append(replace(item, group=key))
+    return replace(collection, items=tuple(grouped))
+
+
+def _check_sizes(items: Sequence[Item], keys: Sequence[str], rule: ImageRule) -> None:
+    """Check that there are enough groups to split, and fewer than images. Raises DataError."""
+    # Two mistakes that a wrong part of the path makes: too few groups, and one for each image.
     sizes = Counter(keys)
     words = rule_in_words(rule)
     if len(sizes) < len(SPLITS):
-        named = some([f"'{escaped(key)}' ({n} images)" for key, n in sizes.items()], most=_N_NAMED)
+        groups = []
+        for key, n in sizes.items():
+            groups.append(f"'{escaped(key)}' ({n} images)")
+        named = some(groups, most=_N_NAMED)
         raise DataError(
             f"data.group_by must make at least {len(SPLITS)} groups, one for each of train, val "
             f"and test, {words} makes {len(sizes)} of {len(items)} images: {named}; take a part "
             "of the path that differs between groups."
         )
+    # A rule that tells every image apart groups nothing, which no one asks for on purpose.
     if len(sizes) == len(items):
         raise DataError(
             f"data.group_by must put images together, {words} makes a group of its own for each "
@@ -92,8 +117,6 @@ def with_groups(collection: Collection, rule: ImageRule) -> Collection:
             f"{escaped(items[0].image_id)}; take a part of the path that images of one group "
             "share, or leave group_by out where no images belong together."
         )
-    grouped = [replace(item, group=key) for item, key in zip(items, keys, strict=True)]
-    return replace(collection, items=tuple(grouped))
 
 
 def check_sides(parts: Mapping[str, Sequence[Item]], *, rule: ImageRule) -> None:
@@ -102,6 +125,7 @@ def check_sides(parts: Mapping[str, Sequence[Item]], *, rule: ImageRule) -> None
     An error, not a remark: whoever names groups says that such images are alike, and every score
     would be that of images the network knows. Raises DataError with the groups.
     """
+    # group -> split -> images of it there
     images_of: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for split, items in parts.items():
         for item in items:
@@ -109,8 +133,7 @@ def check_sides(parts: Mapping[str, Sequence[Item]], *, rule: ImageRule) -> None
     astride: list[str] = []
     for group, counts in images_of.items():
         if len(counts) > 1:
-            places = ", ".join(f"{split} {n}" for split, n in counts.items())
-            astride.append(f"'{escaped(group)}' ({places})")
+            astride.append(f"'{escaped(group)}' ({_sides_in_words(counts)})")
     if astride:
         raise DataError(
             f"no group of data.group_by may stand on two sides of a split, {len(astride)} of "
@@ -125,6 +148,7 @@ def group_facts(parts: Mapping[str, Sequence[Item]], *, rule: ImageRule) -> Grou
     n_groups: dict[str, int] = {}
     sizes: list[int] = []
     for split in SPLITS:
+        # Sizes are of groups within a split; no group stands in two.
         counts = Counter(item.group for item in parts[split])
         n_groups[split] = len(counts)
         sizes.extend(counts.values())
@@ -137,6 +161,7 @@ def groups_of(items: Sequence[Item]) -> tuple[str, ...] | None:
     """Return the group of each image; None where nothing groups them."""
     groups: list[str] = []
     for item in items:
+        # All images of a collection have a group or none has: the first one tells.
         if item.group is None:
             return None
         groups.append(item.group)
@@ -147,12 +172,10 @@ def group_remarks(facts: GroupFacts | None) -> list[str]:
     """Lines on the groups: how many on which side, and whether test has enough of them."""
     if facts is None:
         return []
-    sides = []
-    for split, n in facts.n_groups.items():
-        sides.append(f"{split} {n}")
+    sides = _sides_in_words(facts.n_groups)
     lines = [
         f"groups: {facts.n_all} by {facts.rule}, of {facts.smallest} to "
-        f"{facts.largest} images; none on two sides ({', '.join(sides)}); intervals resample "
+        f"{facts.largest} images; none on two sides ({sides}); intervals resample "
         "groups, not images"
     ]
     n_test = facts.n_groups["test"]
@@ -162,3 +185,11 @@ def group_remarks(facts: GroupFacts | None) -> list[str]:
             "number allows, and intervals over so few groups are rough"
         )
     return lines
+
+
+def _sides_in_words(counts: Mapping[str, int]) -> str:
+    """`train 8, test 2`."""
+    words = []
+    for split, n in counts.items():
+        words.append(f"{split} {n}")
+    return ", ".join(words)

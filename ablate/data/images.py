@@ -18,6 +18,7 @@ from ablate.data.pixels import forget_other_tags, is_deep, upright_rgb
 from ablate.data.whole import check_rows, check_tiles
 from ablate.errors import DataError, escaped
 
+# What Pillow may try; its other readers include one that runs Ghostscript.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -31,6 +32,7 @@ MAX_METADATA_BYTES = 16 * 2**20
 """Bound on a PNG's colour profile and on each of its texts; Pillow's own, 1 MB, is less than
 editors write."""
 
+# A global of Pillow, and set here so that it holds before any image is opened.
 PngImagePlugin.MAX_TEXT_CHUNK = MAX_METADATA_BYTES
 # Pillow warns of odd metadata; what matters is refused here
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -60,6 +62,7 @@ def look_at(path: Path, *, name: str) -> Look:
         # Pillow calls a JPEG with a second picture (MPO) animated, too
         can_have_frames = image.format in ("GIF", "WEBP", "TIFF", "PNG")
         has_more_frames = can_have_frames and bool(getattr(image, "is_animated", False))
+        # of the pixels: a middle square of the shorter side has min / max of them
         cut_share = 1 - min(image.size) / max(image.size)
         return Look(is_deep(image), has_more_frames, cut_share)
 
@@ -71,6 +74,7 @@ def read_image(path: Path, *, name: str) -> Image.Image:
     and nothing else, where the file is missing, no image, damaged, cut off, of another format, or
     above MAX_PIXELS or MAX_SIDE, and where the range of its values is not known.
     """
+    # The budget is held from before the decoder takes memory until RGB is all that is left.
     with _opened(path, name=name) as image, _BUDGET.held(image.width * image.height):
         check_tiles(image)
         forget_other_tags(image)
@@ -85,6 +89,7 @@ def digest_of_image_file(path: Path, *, name: str) -> str:
     Raises DataError where it cannot be read or holds no image.
     """
     with _one_files_errors(path, escaped(name)):
+        # Before it is hashed: an error page under an image's name would have a digest as well.
         check_is_image(read_head(path, name=escaped(name)), name=escaped(name))
         return digest_of_file(path)
 
@@ -110,7 +115,7 @@ def _check_size(image: Image.Image, *, name: str) -> None:
         )
     if max(image.size) > MAX_SIDE:
         raise DataError(
-            f"an image must have at most {MAX_SIDE} pixels a side, got {size}: {name}; "
+            f"an image must have at most {MAX_SIDE} pixels per side, got {size}: {name}; "
             "cut or scale it."
         )
 
@@ -139,7 +144,30 @@ def _why(error: Exception, path: Path, *, name: str) -> str:
 
     Not of a limit, of memory, of rights, or of an unsupported kind.
     """
+    limit = _limit_text(error, name)
+    if limit is not None:
+        return limit
+    kind = None
+    if isinstance(error, UnidentifiedImageError):
+        kind = _unusual_tiff(path)
+    if kind is None and _UNSUPPORTED.search(str(error)):
+        kind = f"one of a kind that Pillow does not read ({error})"
+    if kind is not None:
+        return (
+            f"an image must be a usual {FORMAT_NAMES} file, got {kind}: {name}; "
+            "save it as PNG or JPEG."
+        )
+    # What is left is damage: decoders have no exception of their own for it either.
+    return (
+        f"an image must be a whole {FORMAT_NAMES} file, got a damaged one: {name}; "
+        "replace or remove it."
+    )
+
+
+def _limit_text(error: Exception, name: str) -> str | None:
+    """The message where a sound file goes over a limit, of ours or of the machine, else None."""
     if isinstance(error, Image.DecompressionBombError):
+        # Pillow refused first: the number stands in its sentence alone
         n_pixels = next(iter(re.findall(r"\d+", str(error))), "many times more")
         return (
             f"an image must have at most {MAX_PIXELS} pixels, got {n_pixels}: {name}; "
@@ -150,6 +178,7 @@ def _why(error: Exception, path: Path, *, name: str) -> str:
             f"an image must fit in memory, this one does not: {name}; "
             "scale it down, or free memory."
         )
+    # Decoders raise OSError without a number for damage; the system's have one.
     if isinstance(error, OSError) and error.errno is not None:
         return (
             f"an image must be a file that can be read, this one cannot: {name} ({error.strerror})."
@@ -159,18 +188,7 @@ def _why(error: Exception, path: Path, *, name: str) -> str:
             f"an image must have at most {MAX_METADATA_BYTES // 2**20} MB of metadata in one "
             f"piece, got more: {name}; strip them, e.g. with `exiftool -all= FILE`."
         )
-    kind = _unusual_tiff(path) if isinstance(error, UnidentifiedImageError) else None
-    if kind is None and _UNSUPPORTED.search(str(error)):
-        kind = f"one of a kind that Pillow does not read ({error})"
-    if kind is not None:
-        return (
-            f"an image must be a usual {FORMAT_NAMES} file, got {kind}: {name}; "
-            "save it as PNG or JPEG."
-        )
-    return (
-        f"an image must be a whole {FORMAT_NAMES} file, got a damaged one: {name}; "
-        "replace or remove it."
-    )
+    return None
 
 
 _WIDTH = 256
@@ -187,6 +205,7 @@ def _unusual_tiff(path: Path) -> str | None:
         directory = _first_directory(path)
         # a KeyError where it states no size
         directory[_WIDTH], directory[_HEIGHT]
+        # Tags that are left out have the standard's defaults: 1 bit, unsigned, uncompressed.
         bits = directory.get(_BITS_PER_SAMPLE, (1,))
         sample_format = directory.get(_SAMPLE_FORMAT, (1,))[0]
         kind = {1: "integer", 2: "integer", 3: "float"}.get(sample_format, "other")
@@ -206,6 +225,7 @@ def _first_directory(path: Path) -> TiffImagePlugin.ImageFileDirectory_v2:
         if head[2:4] in (b"+\0", b"\0+"):
             head += file.read(8)
         directory = TiffImagePlugin.ImageFileDirectory_v2(head)
+        # the header says where the first page's tags begin
         file.seek(directory.next)
         directory.load(file)
     return directory
@@ -236,7 +256,9 @@ class _PixelBudget:
         finally:
             with self._changed:
                 self._held -= n_pixels
+                # all: of those that wait, several small ones may fit where one large one was
                 self._changed.notify_all()
 
 
+# Two of the largest images, which are 360 MB of RGB, or many usual ones.
 _BUDGET = _PixelBudget(2 * MAX_PIXELS)

@@ -30,6 +30,7 @@ from ablate.data.warps import Warp, affine, rotate
 
 N_BINS = 31
 """Magnitudes of RandAugment and TrivialAugment, the weakest of which is 0."""
+# RandAugment's defaults in torchvision: magnitude 9, two operations.
 RAND_BIN = 9
 RAND_OPERATIONS = 2
 MIX_BINS = 10
@@ -53,6 +54,7 @@ def _translate(image: Tensor, x: float, y: float) -> Tensor:
     return affine(image, Warp(offsets=(int(x), int(y))), interpolation=_BILINEAR)
 
 
+# The order counts: what is drawn is a position in it.
 OPERATIONS: dict[str, Apply] = {
     "Identity": lambda image, _: image,
     "ShearX": lambda image, x: _shear(image, x, 0.0),
@@ -60,6 +62,7 @@ OPERATIONS: dict[str, Apply] = {
     "TranslateX": lambda image, x: _translate(image, x, 0.0),
     "TranslateY": lambda image, x: _translate(image, 0.0, x),
     "Rotate": lambda image, x: rotate(image, x, interpolation=_BILINEAR),
+    # 1 + x: a factor of 1 leaves the image as it is, and the sign of x says more or less.
     "Brightness": lambda image, x: brightness(image, 1 + x),
     "Color": lambda image, x: saturation(image, 1 + x),
     "Contrast": lambda image, x: contrast(image, 1 + x),
@@ -102,10 +105,12 @@ def magnitude(name: str, share: float, ranges: Ranges, *, side: int) -> float:
         return ranges.shear * share
     if name.startswith("Translate"):
         in_pixels = ranges.translate
+        # RandAugment and AugMix move by a share of the side, TrivialAugment by up to 32 pixels.
         if ranges.translate <= 1:
             in_pixels *= side
         return in_pixels * share
     if name == "Posterize":
+        # fewer bits are stronger, so this range runs downwards
         weakest, strongest = ranges.bits
         return float(round(weakest - (weakest - strongest) * share))
     if name == "Solarize":
@@ -155,8 +160,10 @@ POLICIES: dict[str, Callable[[Tensor, Generator], Tensor]] = {
 
 def _apply_drawn(image: Tensor, share: float, ranges: Ranges, rng: Generator) -> Tensor:
     """Draw an operation and its sign, used or not, and apply it: (3, S, S) uint8 -> the same."""
+    names = list(OPERATIONS)
     # AugMix blends with the image itself, and has no Identity
-    names = [name for name in OPERATIONS if name != "Identity" or ranges is not MIX]
+    if ranges is MIX:
+        names.remove("Identity")
     name = names[int(rng.integers(len(names)))]
     is_negative = rng.random() < 0.5
     strength = magnitude(name, share, ranges, side=image.shape[-1])

@@ -37,8 +37,10 @@ def is_deep(image: Image.Image) -> bool:
     """Whether an opened image has 16 or 32 bits per channel and does not state their range."""
     if image.format == "PPM":  # states its range, and Pillow scales by it
         return False
-    stored = " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
-    return image.mode.startswith("I") or ";16" in stored
+    if image.mode.startswith("I"):
+        return True
+    # By the raw modes of its tiles: Pillow opens some 16-bit files as RGB of 8 bits.
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
 
 
 def upright_rgb(image: Image.Image, *, name: str) -> Image.Image:
@@ -83,12 +85,14 @@ def _orientation_in(exif: bytes) -> int | None:
 
     Pillow stops reading at the first tag whose value lies outside the block.
     """
+    # A block of EXIF is a small TIFF: byte order, offset of the tags, the tags.
     tiff = exif.removeprefix(b"Exif\0\0")
     order = "<" if tiff[:2] == b"II" else ">"
     (start,) = struct.unpack_from(f"{order}I", tiff, 4)
     (n_tags,) = struct.unpack_from(f"{order}H", tiff, start)
     for i in range(n_tags):  # 12 bytes each, after the 2 bytes of their number
         tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * i)
+        # Another type would be another layout of the four bytes.
         if (tag, kind) == (ExifTags.Base.Orientation, _SHORT):
             return int(value)
     return None
@@ -97,6 +101,7 @@ def _orientation_in(exif: bytes) -> int | None:
 def _as_rgb(image: Image.Image, *, name: str) -> Image.Image:
     if image.mode.startswith("I;16"):
         return _from_grey((np.asarray(image) >> 8).astype(np.uint8))
+    # Pillow's "I" has 32 bits and may hold 16: only the values tell.
     if image.mode == "I":
         return _from_int32(image, name=name)
     if image.mode == "F":

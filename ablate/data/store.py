@@ -38,6 +38,7 @@ FINE = "fine"
 META = "meta.json"
 PARTIAL = ".partial"
 """Suffix of a store that is being built."""
+# A meta.json with any other key is damaged, or of a later version.
 _META_FIELDS = ("version", "fingerprint", "side", "interpolation", "class_names", "splits", FINE)
 
 
@@ -126,6 +127,7 @@ def verify_store(path: Path) -> None:
     """
     open_store(path)
     meta = _read_meta(path)
+    # file name without suffix -> its size and digest
     described = dict(meta["splits"])
     if meta.get(FINE):
         described[FINE] = meta[FINE]
@@ -152,7 +154,10 @@ def files_of(meta: bytes) -> tuple[str, ...]:
     names = list(SPLITS)
     if written.get(FINE):
         names.append(FINE)
-    return tuple(f"{name}.npy" for name in names)
+    files = []
+    for name in names:
+        files.append(f"{name}.npy")
+    return tuple(files)
 
 
 @contextmanager
@@ -182,15 +187,18 @@ def _open_store(path: Path) -> ImageStore:
 def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSplit:
     labels = np.array(meta["labels"], dtype=np.int64)
     image_ids = tuple(map(str, meta["image_ids"]))
+    # Sizes on open, digests in `verify_store`: reading gigabytes would take every command minutes.
     n_bytes = path.stat().st_size
     # a file that was cut off would be mapped, and kill the process where it ends
     if n_bytes != meta["n_bytes"]:
         raise ValueError(f"{path.name} has {n_bytes} bytes instead of {meta['n_bytes']}")
+    # Mapped, so that all processes share one copy in the page cache; no pickle from a disk is run.
     images = np.load(path, mmap_mode="r", allow_pickle=False)
     has_form = images.shape == (len(labels), side, side, 3) and images.dtype == np.uint8
     if not has_form or len(image_ids) != len(labels):
         raise ValueError(f"{path.name} holds {images.dtype} of shape {images.shape}")
     groups = None
+    # Stores from before there were groups have none, and stay readable.
     if "groups" in meta:
         groups = tuple(map(str, meta["groups"]))
         if len(groups) != len(labels):

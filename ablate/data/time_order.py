@@ -13,10 +13,48 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.data.dealing import Parts, in_parts
 from ablate.data.grouping import keys_of
 from ablate.data.sources._base import Item
+from ablate.data.split_shares import fractions_of, shares_in_words
 from ablate.errors import DataError, escaped
 from ablate.study.image_rule import ImageRule, rule_in_words
+from ablate.study.trial import SPLITS, DataSpec
+
+
+def split_in_time(
+    items: Sequence[Item], spec: DataSpec, given: set[str | None]
+) -> tuple[Parts, str]:
+    """Cut the images in the order of `split_by`; return the splits and the rule in words.
+
+    `given` are the splits that the source gives. Raises DataError beside other ways to split, and
+    for what `deal_in_time` refuses.
+    """
+    assert spec.split_by is not None
+    _check_alone(spec, given)
+    # No seed is asked for: nothing is drawn where time decides.
+    fractions = fractions_of(spec, "data.split_by cuts by them")
+    shares = [fractions.train, fractions.val, fractions.test]
+    part_of = deal_in_time(items, shares, spec.split_by)
+    parts = in_parts(items, part_of, n_parts=len(SPLITS))
+    rule_words = rule_in_words(spec.split_by)
+    rule = f"in the order of {rule_words}, not stratified, {shares_in_words(shares)}"
+    return dict(zip(SPLITS, parts, strict=True)), rule
+
+
+def _check_alone(spec: DataSpec, given: set[str | None]) -> None:
+    """Check that nothing else splits the images as well. Raises DataError."""
+    if spec.group_by is not None:
+        raise DataError(
+            "data.split_by and data.group_by cannot both be set: a group that was photographed "
+            "over months would stand on two sides, or break the order of time; leave one out."
+        )
+    if given != {None}:
+        raise DataError(
+            "data.split_by draws all splits, source "
+            f"{spec.source} gives some already ({', '.join(sorted(map(str, given)))}); leave "
+            "split_by out, or give the images without splits."
+        )
 
 
 def deal_in_time(items: Sequence[Item], shares: Sequence[float], rule: ImageRule) -> list[int]:
@@ -28,6 +66,7 @@ def deal_in_time(items: Sequence[Item], shares: Sequence[float], rule: ImageRule
     """
     texts = keys_of(items, rule, field="split_by")
     moments = _moments(items, texts, rule)
+    # the distinct times in order, and how many images are earlier than each
     times, starts = np.unique(np.sort(moments), return_index=True)
     if len(times) < len(shares):
         raise DataError(
@@ -35,6 +74,7 @@ def deal_in_time(items: Sequence[Item], shares: Sequence[float], rule: ImageRule
             f"{rule_in_words(rule)} finds {len(times)}: '{escaped(texts[0])}', ...; name a finer "
             "time, or leave it out and draw the splits with data.split_seed."
         )
+    # The number of all images closes the edges: the last part ends there.
     ends = _ends(np.append(starts, len(items)), shares)
     # `ends` count the images of all parts up to each; those of one time have one place.
     places = starts[np.searchsorted(times, moments)]
@@ -44,12 +84,15 @@ def deal_in_time(items: Sequence[Item], shares: Sequence[float], rule: ImageRule
 
 def _ends(edges: NDArray[np.integer], shares: Sequence[float]) -> NDArray[np.integer]:
     """The images up to the end of each part but the last; `edges` are where a time begins."""
+    # Where each part would end by its share, counted in images; the last end is given.
     wanted = np.cumsum(shares)[:-1] * edges[-1]
     ends = []
-    first = 1  # no part is empty: each takes one time at least, and leaves one to those behind it
+    # No part is empty: each takes one time at least, and leaves one to those behind it.
+    first = 1
     for number, images in enumerate(wanted):
         last = len(edges) - 1 - (len(wanted) - number)
         free = edges[first : last + 1]
+        # argmin takes the earlier of two edges that are equally near
         nearest = first + int(np.abs(free - images).argmin())
         ends.append(edges[nearest])
         first = nearest + 1
@@ -61,8 +104,9 @@ def _moments(items: Sequence[Item], texts: Sequence[str], rule: ImageRule) -> ND
 
     All of one kind: 20240105 beside 2024-01-05 would be a number beside seconds.
     """
-    as_numbers = [_number(text) for text in texts]
-    as_dates = [_date(text) for text in texts]
+    as_numbers = list(map(_number, texts))
+    as_dates = list(map(_date, texts))
+    # What fewer texts fail to be is what was meant; the error then names the first that is not.
     found = as_dates
     if as_numbers.count(None) <= as_dates.count(None):
         found = as_numbers
@@ -83,6 +127,7 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
+    # nan and inf are numbers to float(), and no points in time
     return number if math.isfinite(number) else None
 
 

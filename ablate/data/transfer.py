@@ -11,6 +11,7 @@ from ablate.errors import StoreError
 
 ReadPiece = Callable[[str, int, int], bytes]
 """(file name, offset, at most so many bytes) -> the bytes; none at the end of the file."""
+# Bytes: a piece travels as one message, and both ends hold it in memory.
 PIECE_BYTES = 32 * 2**20
 _META = "meta.json"
 
@@ -49,9 +50,11 @@ def _fetch(path: Path, read: ReadPiece) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
     try:
+        # meta.json first: it says which arrays there are.
         _copy(_META, partial, read)
         for name in files_of((partial / _META).read_bytes()):
             _copy(name, partial, read)
+        # Every byte, whatever the size: the network is trusted less than the own disk.
         verify_store(partial)
         partial.rename(path)
     finally:
@@ -60,5 +63,6 @@ def _fetch(path: Path, read: ReadPiece) -> None:
 
 def _copy(name: str, folder: Path, read: ReadPiece) -> None:
     with (folder / name).open("wb") as file:
+        # an empty piece is the end of the file
         while piece := read(name, file.tell(), PIECE_BYTES):
             file.write(piece)

@@ -23,6 +23,7 @@ from ablate.data.colours import as_bytes
 
 GREY = [127.0, 127.0, 127.0]
 """What moved images show where they have nothing."""
+# Image sizes whose places are kept; a trial has one.
 _KEPT_SIDES = 4
 
 
@@ -64,6 +65,7 @@ def affine(
             list(warp.shear),
             interpolation=interpolation,
             fill=GREY,
+            # None is the middle
             center=[0, 0] if warp.is_around_corner else None,
         )
         return warped
@@ -100,8 +102,11 @@ def _inverse(warp: Warp, side: int) -> list[float]:
     of torchvision's sums.
     """
     turn = math.radians(warp.degrees)
-    shear_x, shear_y = (math.radians(angle) for angle in warp.shear)
+    shear_x = math.radians(warp.shear[0])
+    shear_y = math.radians(warp.shear[1])
+    # from the middle of the image, where the places count from
     center = -0.5 * side if warp.is_around_corner else 0.0
+    # Inverted by hand: the determinant of R Sh is 1.
     a = math.cos(turn - shear_y) / math.cos(shear_y)
     b = -math.cos(turn - shear_y) * math.tan(shear_x) / math.cos(shear_y) - math.sin(turn)
     c = math.sin(turn - shear_y) / math.cos(shear_y)
@@ -119,6 +124,7 @@ def _scaled(matrix: Sequence[float], side: int) -> Tensor:
 @lru_cache(maxsize=_KEPT_SIDES)
 def _places(side: int) -> Tensor:
     """Rows of x, y and 1 of every pixel, from the middle of the image: (3, side * side) float32."""
+    # Middles of pixels: of 4 pixels -1.5, -0.5, 0.5 and 1.5.
     line = torch.linspace((1.0 - side) * 0.5, (side - 1.0) * 0.5, steps=side)
     places = torch.ones((3, side, side))
     places[0] = line
@@ -129,6 +135,7 @@ def _places(side: int) -> Tensor:
 @lru_cache(maxsize=_KEPT_SIDES)
 def _is_exact(side: int) -> bool:
     """Whether this processor's product has the bits of the one that torchvision computes."""
+    # Numbers without short binary forms, so that a product in another order shows in the last bit.
     matrix = _scaled(_inverse(Warp(17.3, (3, -5), (11.0, -7.0), is_around_corner=True), side), side)
     places = _places(side)
     theirs = places.t().contiguous().unsqueeze(0).bmm(matrix.t().unsqueeze(0))

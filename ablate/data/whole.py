@@ -26,6 +26,7 @@ _ADAM7 = (
 """x and y of the first pixel of each pass of an interlaced PNG, and the steps."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Colour type of a PNG -> numbers per pixel."""
+# Bound on what one call may inflate.
 _PIECE_BYTES = 2**20
 
 
@@ -43,6 +44,7 @@ def check_tiles(image: ImageFile.ImageFile) -> None:
         return
     # A set: where channels are stored apart, each lists the same boxes again.
     boxes = {tile[1] for tile in image.tile if tile[1] is not None}
+    # Boxes are (left, top, right, bottom) in pixels, and do not overlap.
     area = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
     n_pixels = image.width * image.height
     if area < n_pixels:
@@ -58,6 +60,7 @@ def check_rows(image: Image.Image, path: Path) -> None:
     if image.format != "PNG":
         return
     last_row = np.asarray(image.crop((0, image.height - 1, image.width, image.height)))
+    # An interlaced PNG may have its last row from an early pass, and lack the later ones.
     if last_row.any() and not image.info.get("interlace"):
         return
     with path.open("rb") as file:
@@ -72,6 +75,7 @@ def _counted_bytes(file: BinaryIO) -> tuple[int, int]:
     n_expected = 0
     n_present = 0
     inflate = zlib.decompressobj()
+    # The pixels are one zlib stream, cut into IDAT chunks anywhere.
     for kind, data in _chunks(file):
         if kind == b"IHDR":
             n_expected = _promised_bytes(data)
@@ -82,6 +86,7 @@ def _counted_bytes(file: BinaryIO) -> tuple[int, int]:
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """The chunks of a PNG up to its end, or to the first frame after the image itself."""
+    # A chunk: 4 bytes length, 4 bytes kind, the data, 4 bytes checksum.
     while len(head := file.read(8)) == 8:
         (n_bytes,) = struct.unpack(">I", head[:4])
         if head[4:] == b"IEND":
@@ -94,13 +99,16 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _promised_bytes(header: bytes) -> int:
+    # In the order of IHDR; the two that are skipped, compression and filter, are always 0.
     width, height, depth, kind, _, _, interlace = struct.unpack(">IIBBBBB", header[:13])
     n_bits = depth * _CHANNELS.get(kind, 1)
+    # A plain PNG is one pass that starts at the corner and leaves nothing out.
     passes = _ADAM7 if interlace else ((0, 0, 1, 1),)
     total = 0
     for left, top, step_x, step_y in passes:
         columns = -(-(width - left) // step_x)  # rounded up
         rows = -(-(height - top) // step_y)
+        # of a small image some passes are empty, and have no filter bytes either
         if columns > 0 and rows > 0:
             # each row begins with a byte that names its filter
             total += rows * (1 + (columns * n_bits + 7) // 8)

@@ -51,6 +51,7 @@ _ON_NAMED_LAYERS = (*_LOW_RANK, "ia3", "ssf")
 _WITH_A_BOTTLENECK = ("bottleneck", "adaptformer")
 _WITH_DROPOUT = (*_LOW_RANK, *_WITH_A_BOTTLENECK, "vpt")
 
+# Recipes that differ in idle fields alone are one trial: a rule too many, and one is never trained.
 RELEVANCE: tuple[Relevance, ...] = (
     (_OF_A_TRAINED_HEAD, lambda recipe: recipe.classifier == "linear"),
     (("classifier_l2",), lambda recipe: recipe.classifier in ("logistic", "ridge")),
@@ -156,7 +157,11 @@ def _relevant_by_the_rules(recipe: Recipe) -> tuple[str, ...]:
     for names, can_matter in RELEVANCE:
         if not can_matter(recipe):
             idle.update(names)
-    return tuple(name for name in _FIELDS if name not in idle)
+    kept = []
+    for name in _FIELDS:
+        if name not in idle:
+            kept.append(name)
+    return tuple(kept)
 
 
 def canonical(recipe: Recipe) -> dict[str, Any]:
@@ -182,7 +187,10 @@ def canonical(recipe: Recipe) -> dict[str, Any]:
         if name in fields:
             fields[name] = float(fields[name])
     if len(phases) > 1:
-        fields["phases"] = [_canonical_phase(recipe, phase) for phase in phases]
+        expanded = []
+        for phase in phases:
+            expanded.append(_canonical_phase(recipe, phase))
+        fields["phases"] = expanded
     return fields
 
 
@@ -204,6 +212,7 @@ def _canonical_phase(recipe: Recipe, phase: Phase) -> dict[str, Any]:
     # `until` follows from `patience`: a phase has patience exactly when it ends at a plateau.
     idle = {"until"}
     if at_phase(recipe, phase).freeze_depth == "all":
+        # a phase without a free unit has no trunk whose rate it could be
         idle.add("lr_ratio")
     return phase.model_dump(mode="json", exclude=idle)
 

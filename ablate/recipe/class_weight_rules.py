@@ -14,6 +14,7 @@ def check_class_weights(recipe: Recipe, class_names: Sequence[str]) -> tuple[flo
     Raises SpecError where they do not fit the classes.
     """
     given = recipe.class_weights
+    # A word names a rule over the counts of train, or none: it fits any classes.
     if isinstance(given, str):
         return ()
     # A mapping in the grid file came as pairs, because a recipe must be hashable.
@@ -43,4 +44,5 @@ def _in_order_of(class_names: Sequence[str], by_name: Mapping[str, float]) -> tu
             f"class_weights must name classes of the data ({', '.join(class_names)}), "
             f"got {', '.join(unknown)}"
         )
+    # A mapping names the classes that matter; a list must have them all.
     return tuple(by_name.get(name, 1.0) for name in class_names)

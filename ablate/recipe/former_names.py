@@ -32,7 +32,11 @@ def with_current_names(values: Any) -> Any:
     for former, name in FORMER_NAMES.items():
         if former in values and name in values:
             raise ValueError(given_twice(former))
-    return {FORMER_NAMES.get(name, name): value for name, value in values.items()}
+    renamed = {}
+    # the order stays: arms and tables list axes as the file does
+    for name, value in values.items():
+        renamed[FORMER_NAMES.get(name, name)] = value
+    return renamed
 
 
 def given_twice(former: str) -> str:
@@ -48,7 +52,10 @@ def first_name(name: str) -> str:
 
 def with_first_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same mapping as the first version would have written it: what is hashed."""
-    return {first_name(name): value for name, value in values.items()}
+    renamed = {}
+    for name, value in values.items():
+        renamed[first_name(name)] = value
+    return renamed
 
 
 Levels = Annotated[dict[str, Any], BeforeValidator(with_current_names)]

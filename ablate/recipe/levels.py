@@ -14,6 +14,7 @@ from ablate.recipe.recipe import Recipe
 
 MAX_LEVELS = 1_000
 """Of one axis, or of one field that is tuned."""
+# What `weights` takes as a word; anything else there is a path.
 _WEIGHTS_WITHOUT_FILE = frozenset({"auto", "hub", "torchvision", "none"})
 
 
@@ -48,6 +49,7 @@ def level_text(level: Any) -> str:
     Words as they are, numbers in their shortest form, lists joined: `8xall(head_lr=0.01)+4`. Equal
     only for equal levels of an axis: a list that could be taken for another one stays in brackets.
     """
+    # without JSON's quotes, which would stand in the name of every arm
     if isinstance(level, str):
         return level
     if not isinstance(level, list | tuple):
@@ -65,7 +67,10 @@ def level_text(level: Any) -> str:
 def _element_text(element: Any) -> str | None:
     """An element of a list; None where its short form could be that of another one."""
     if isinstance(element, str):
-        return None if "+" in element else element
+        # "+" joins elements: one inside would read as two of them
+        if "+" in element:
+            return None
+        return element
     try:
         phase = Phase.model_validate(element)
     except ValidationError:
@@ -101,15 +106,20 @@ def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(values.get("baseline"), dict):
         written["baseline"] = _spelled_cell(values["baseline"], axes)
     if isinstance(values.get("ask"), dict):
-        asked = values["ask"]
-        written["ask"] = {name: _spelled_sides(sides, axes) for name, sides in asked.items()}
+        questions = {}
+        for name, sides in values["ask"].items():
+            questions[name] = _spelled_sides(sides, axes)
+        written["ask"] = questions
     return written
 
 
 def _spelled_cell(cell: Any, axes: Mapping[str, Any]) -> Any:
     if not isinstance(cell, dict):
         return cell
-    return {axis: _as_spelled(axis, level, axes.get(axis)) for axis, level in cell.items()}
+    spelled = {}
+    for axis, level in cell.items():
+        spelled[axis] = _as_spelled(axis, level, axes.get(axis))
+    return spelled
 
 
 def _spelled_sides(sides: Any, axes: Mapping[str, Any]) -> Any:
@@ -131,5 +141,7 @@ def _as_spelled(axis: str, level: Any, levels: Any) -> Any:
     if axis not in Recipe.model_fields or not isinstance(levels, list):
         return level
     # Of two spellings of one level the last stays here; the parser refuses such an axis anyway.
-    spelling = {meaning(axis, known): known for known in levels}
+    spelling = {}
+    for known in levels:
+        spelling[meaning(axis, known)] = known
     return spelling.get(meaning(axis, level), level)

@@ -16,6 +16,7 @@ def asks_for_one_image(recipe: Recipe) -> bool:
 
 def one_image_mistake(recipe: Recipe) -> str:
     """What must hold where a network cannot train on one image at a time, and the ways out."""
+    # The field that is too small: with a larger batch it is the micro-batch.
     field = "batch_size"
     if recipe.micro_batch == 1 and recipe.batch_size > 1:
         field = "micro_batch"

@@ -58,9 +58,11 @@ def check_optimizer(name: object) -> object:
 
 def _hint(name: str) -> str:
     """Why timm's optimizer of that name is not taken, or the nearest name; else nothing."""
+    # By the first letters: timm has bnbadam, bnblion, fusedadam, ... of a kind.
     for first, why in REFUSED.items():
         if name.startswith(first):
             return f" ({name} is not taken: {why})"
+    # cutoff 0.5: a word that is like none gets no hint rather than a wrong one
     close = difflib.get_close_matches(name, sorted(OPTIMIZERS), n=1, cutoff=0.5)
     if close:
         return f" (the nearest is {close[0]})"

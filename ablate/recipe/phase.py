@@ -42,6 +42,7 @@ class Phase(BaseModel):
     )
     patience: Epochs | None = Field(None, description="of until: plateau; null = the recipe's")
 
+    # patience without a plateau would be ignored in silence
     @model_validator(mode="after")
     def _patience_is_for_a_plateau(self) -> Self:
         if self.patience is not None and self.until == "epochs":

@@ -10,7 +10,14 @@ from ablate.recipe.recipe import Recipe
 
 Flip = Literal["none", "horizontal", "vertical", "both"]
 DIRECTED_SOURCES = frozenset(
-    f"torchvision:{name}" for name in ("MNIST", "KMNIST", "USPS", "SVHN", "GTSRB", "RenderedSST2")
+    {
+        "torchvision:MNIST",
+        "torchvision:KMNIST",
+        "torchvision:USPS",
+        "torchvision:SVHN",
+        "torchvision:GTSRB",
+        "torchvision:RenderedSST2",
+    }
 )
 """Digits, letters, signs and text: mirrored they are other classes, or none."""
 _FIELDS = ("flip", "color_jitter", "erase")
@@ -41,6 +48,7 @@ def policy_word(recipe: Recipe, *, source: str) -> str:
         # digits, letters and signs mean something else in a mirror
         flip = "none" if source in DIRECTED_SOURCES else usual
     # What is as the level has it is left out: one policy has one word, and names one view.
+    # In a fixed order, since the word is hashed into the keys of kept views.
     words = [augment]
     if flip != usual:
         words.append(f"flip={flip}")
@@ -95,7 +103,10 @@ def _parts_of(word: str) -> tuple[str | float, dict[str, str | float]]:
         name, value = text.split("=")
         if name not in _FIELDS:
             raise ValueError(f"{name} is no field of a policy")
-        fields[name] = value if name == "flip" else float(value)
+        # the flip is a word, the two others are numbers
+        fields[name] = value
+        if name != "flip":
+            fields[name] = float(value)
     return _number_or_word(level), fields
 
 
@@ -110,6 +121,7 @@ def is_clean(recipe: Recipe) -> bool:
     """Whether train images are seen as val sees them."""
     return (
         _is_off(recipe.augment)
+        # without augmentation "auto" flips nothing
         and recipe.flip in ("auto", "none")
         and not recipe.color_jitter
         and not recipe.erase
@@ -122,4 +134,5 @@ def is_cropped(recipe: Recipe) -> bool:
 
 
 def _is_off(augment: str | float) -> bool:
+    # strength 0 goes none of the way from the clean image
     return augment in ("none", 0.0)

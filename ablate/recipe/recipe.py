@@ -35,6 +35,7 @@ AdapterKind = Literal[
 ]
 Level = str | int | float | bool | None | tuple[str, ...] | tuple[Phase, ...]
 """One value of an axis."""
+# Above 0: a class of no weight would be one that the loss does not see.
 Weight = Annotated[float, Field(gt=0, strict=True)]
 # Bounds far above any use and below 64 bits: a larger number would fail deep inside torch.
 Images = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
@@ -50,6 +51,7 @@ def pairs(value: Any) -> Any:
     return value
 
 
+# Tuples, as a recipe must be hashable and frozen.
 WeightsInOrder = Annotated[tuple[Weight, ...], Field(min_length=1)]
 WeightsByClass = Annotated[
     tuple[tuple[str, Weight], ...],
@@ -96,6 +98,7 @@ class Recipe(BaseModel):
         description="unit i below the head (1 is the last) learns at "
         "head_lr * lr_ratio * layer_decay^i; 1 = off",
     )
+    # A check of its own, not a Literal: a hundred names would be the error message.
     optimizer: Annotated[str, BeforeValidator(check_optimizer)] = Field(
         "adamw", description="adamw | sgd, with Nesterov's momentum | a name below"
     )
@@ -169,6 +172,7 @@ class Recipe(BaseModel):
     probe_epochs: Epochs | None = Field(
         None, description="of lp_ft: how many of the `epochs` are the probe's; null = a third"
     )
+    # 3 is the least: a probe, one step, and the depth that the recipe asks for.
     n_phases: int = Field(
         3,
         ge=3,
@@ -309,6 +313,7 @@ class Recipe(BaseModel):
         64, description="of bottleneck and adaptformer: width of the layer in the middle"
     )
     prompt_tokens: Width = Field(10, description="of vpt: learned tokens in each adapted block")
+    # What auto became is in the trial's facts: a second machine may choose otherwise.
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
         description="auto: the fastest in a quick measurement on the device; recorded in the run",

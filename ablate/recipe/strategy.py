@@ -33,6 +33,7 @@ def phases_of(recipe: Recipe) -> tuple[Phase, ...]:
     then -1, -2, ..., and `freeze_depth` last; the epochs of all phases together are
     `recipe.epochs`. `phases` takes the place of these where it is given.
     """
+    # Phases that are written out take the place of any strategy.
     if recipe.phases:
         return tuple(_filled(phase, recipe) for phase in recipe.phases)
     if recipe.strategy == "lp_ft":
@@ -59,6 +60,7 @@ def _unfrozen_step_by_step(recipe: Recipe) -> tuple[Phase, ...]:
         depths.append(-n_free)
     # The last phase may thaw many units at once: as many as the recipe asks for.
     depths.append(recipe.freeze_depth)
+    # A share may round down to no epoch: at least one, and a contradiction says what is wrong.
     phases = []
     for epochs, depth in zip(_shares(recipe.epochs, recipe.n_phases), depths, strict=True):
         phases.append(_phase(recipe, max(1, epochs), depth))
@@ -108,6 +110,7 @@ def probe_epochs(recipe: Recipe) -> int:
 
 
 def _phase(recipe: Recipe, epochs: int, freeze_depth: object) -> Phase:
+    # A recipe's patience holds in every phase of its strategy.
     until = "epochs" if recipe.patience is None else "plateau"
     # Unchecked: a recipe's fields were validated already, and a grid has up to 50,000 cells.
     return Phase.model_construct(
@@ -134,8 +137,11 @@ def _filled(phase: Phase, recipe: Recipe) -> Phase:
 def _shares(total: int, n_parts: int) -> list[int]:
     """Cut `total` into parts that differ by one at most; the later ones are the longer."""
     # Cutting at rounded-down positions: the remainder never piles up in a single part.
-    ends = [total * n // n_parts for n in range(n_parts + 1)]
-    return [end - start for start, end in pairwise(ends)]
+    cuts = [total * n // n_parts for n in range(n_parts + 1)]
+    shares = []
+    for start, end in pairwise(cuts):
+        shares.append(end - start)
+    return shares
 
 
 def _follows(recipe: Recipe, strategy: Strategy) -> bool:
@@ -152,6 +158,7 @@ def _lacks_patience(recipe: Recipe) -> bool:
 
 def _thaws_too_little(recipe: Recipe) -> bool:
     depth = recipe.freeze_depth
+    # The phases before it free up to n_phases - 2 units: the last must free one more at least.
     return depth == "all" or (depth < 0 and -depth < recipe.n_phases - 1)
 
 

@@ -179,8 +179,8 @@ def test_a_link_to_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("width", "height", "limit", "way"),
     [
-        (1, 60_000_000, "65535 pixels a side, got 1 x 60000000", "cut or scale it"),
-        (65_536, 2, "65535 pixels a side, got 65536 x 2", "cut or scale it"),
+        (1, 60_000_000, "65535 pixels per side, got 1 x 60000000", "cut or scale it"),
+        (65_536, 2, "65535 pixels per side, got 65536 x 2", "cut or scale it"),
         (7_746, 7_746, "60000000 pixels, got 7746 x 7746", "scale it down"),
         (100_000, 100_000, "60000000 pixels, got 10000000000", "scale it down"),
     ],

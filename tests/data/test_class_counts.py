@@ -31,7 +31,7 @@ def test_val_of_one_class_chooses_nothing(tmp_path: Path, draw: Draw) -> None:
         _load(tmp_path)
     assert str(caught.value) == (
         "val must have images of at least 2 classes, source folder has 6 there, all of cat: "
-        "whoever always says that class scores 1.000, "
+        "always predicting that class scores 1.000, "
         "and nothing can be chosen by it; add images of other classes, or draw a larger share "
         "(data.fractions)."
     )
@@ -69,7 +69,7 @@ def test_classes_that_val_and_test_lack_are_said(tmp_path: Path, draw: Draw) -> 
         "and macro F1 and AUROC are means over the other classes",
         "warning: test has no images of 2 of 3 classes (cat, dog); its scores say nothing about "
         "them, and macro F1 and AUROC are means over the other classes",
-        "warning: all images of test are of cow: whoever always says that class scores 1.000, so "
+        "warning: all images of test are of cow: always predicting that class scores 1.000, so "
         "its scores say nothing",
     )
 
@@ -84,14 +84,14 @@ def test_copies_are_said_the_worst_first(tmp_path: Path, draw: Draw) -> None:
     assert _load(tmp_path).remarks == ()
     copy("train/cat/0.ppm", "train/cat/0 copy.ppm")
     assert _load(tmp_path).remarks == (
-        "note: 1 image is there again with the same label in the same split, byte for byte, for "
+        "note: 1 image is an exact copy of another one with the same label in the same split, for "
         "example train/cat/0 copy.ppm (train) = train/cat/0.ppm (train)",
     )
     copy("train/cat/1.ppm", "test/cat/9.ppm")
     copy("train/cat/2.ppm", "train/dog/9.ppm")
     assert _load(tmp_path).remarks == (
-        "warning: 1 image is there again with other labels, byte for byte, for example "
+        "warning: 1 image is an exact copy of another one with different labels, for example "
         "train/cat/2.ppm (train) = train/dog/9.ppm (train)",
-        "warning: 1 image is there again in another split, byte for byte, for example "
+        "warning: 1 image is an exact copy of another one in another split, for example "
         "train/cat/1.ppm (train) = test/cat/9.ppm (test)",
     )

@@ -265,8 +265,8 @@ def test_words_for_masks_without_the_image_are_names(
 def test_images_that_are_called_alike_are_said(tmp_path: Path, draw: Draw, pets: Path) -> None:
     draw("pets/cat/0.pgm", "pets/dog/1.pgm")
     assert _load(tmp_path).remarks == (
-        "note: 2 images are called as another one beside them but for the suffix, as masks or "
-        "copies would be; each is taken: "
+        "note: 2 images have the name of another one beside them but for the suffix, as masks or "
+        "copies do; each is used: "
         "cat/0.pgm = cat/0.ppm, dog/1.pgm = dog/1.ppm",
     )
 

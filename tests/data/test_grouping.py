@@ -16,7 +16,8 @@ from ablate.data.build_store import build_store
 from ablate.data.dataset import load_data
 from ablate.data.grouping import with_groups
 from ablate.data.sources._base import Collection, Item
-from ablate.data.splits import split_items, subset_items
+from ablate.data.splits import split_items
+from ablate.data.subsets import subset_items
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions, Sizes
 

@@ -38,7 +38,7 @@ def _message(tmp_path: Path) -> str:
 def _splits_text(names: str, below: str | None) -> str:
     inside = f", with {below} in the first" if below else ""
     return (
-        f"class folders must be called as their classes, pets holds {names}{inside}: they "
+        f"class folders must be named after their classes, pets holds {names}{inside}: they "
         "look like splits or folds of the same classes. "
         "If they are splits, rename them to train, val and test, with one folder per class "
         f"directly in each; if they are classes, {BY_CSV}"
@@ -179,7 +179,7 @@ def test_images_beside_their_labels_are_no_classes(
 ) -> None:
     draw(*(f"pets/{name}" for name in names))
     assert _message(tmp_path) == (
-        f"class folders must be called as their classes, pets holds {', '.join(names)}, which "
+        f"class folders must be named after their classes, pets holds {', '.join(names)}, which "
         "look like images and their masks or labels; "
         f"sort the images into class folders, or {BY_CSV}"
     )
@@ -189,7 +189,7 @@ def test_a_class_that_is_called_as_a_split(tmp_path: Path, draw: Draw) -> None:
     draw("pets/train", "pets/bus")
     assert _message(tmp_path) == (
         "a folder must hold either split folders or class folders, pets holds both; these are "
-        "no splits: bus. If they are, rename them to train, val or test; "
+        "not splits: bus. If they are, rename them to train, val or test; "
         f"if not, move them away; or, where train is a class, {BY_CSV}"
     )
 

@@ -67,7 +67,7 @@ def test_split_folders_beside_class_folders(plants: Path) -> None:
     message = message_of(DataSpec(source="folder", path="plants"), plants)
     assert message == (
         "a folder must hold either split folders or class folders, plants holds both; these "
-        "are no splits: oak. If they are, rename them to "
+        "are not splits: oak. If they are, rename them to "
         "train, val or test; if not, move them away; or, where test or train or val is a class, "
         "name the images in a CSV (columns file, label, split) and give it as data.path."
     )

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ablate.data.sources._base import Item
-from ablate.data.splits import split_items, subset_items
+from ablate.data.splits import split_items
+from ablate.data.subsets import subset_items
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions, Sizes
 

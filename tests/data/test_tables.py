@@ -286,7 +286,7 @@ def test_a_pipe_is_not_opened(pets: Path) -> None:
             data_dir=pets.parent,
             allow_fallback=False,
         )
-    assert str(caught.value) == "pipe.csv must be a CSV file, it is no regular file; replace it."
+    assert str(caught.value) == "pipe.csv must be a CSV file, it is not a regular file; replace it."
 
 
 def test_images_beside_those_of_the_list_are_counted(pets: Path) -> None:

@@ -97,6 +97,7 @@ class _Disk:
 
 def paint_blossom(canvas: Plane, bloom: Bloom, *, pose: Pose, rng: Generator) -> None:
     """Paint a blossom over `canvas` (H, W, 3), float32 in [0, 1], in place."""
+    # Only where the blossom can touch: most of a canvas is far from it.
     window = _window(canvas, pose)
     if window is None:
         return
@@ -106,6 +107,7 @@ def paint_blossom(canvas: Plane, bloom: Bloom, *, pose: Pose, rng: Generator) ->
     pixels = canvas[window][touched]
     theta = np.arctan2(v[touched], u[touched])
     disk = _Disk(r=r[touched], theta=theta, pixel=1.0 / pose.radius)
+    # From the outermost inwards: inner whorls lie on top.
     for number in range(bloom.n_whorls):
         whorl = _Whorl.draw(bloom, number, light=pose.light - pose.roll, rng=rng)
         _paint_whorl(pixels, disk, whorl)
@@ -127,6 +129,7 @@ class _Petals:
 
     @classmethod
     def draw(cls, n: int, size: float, rng: Generator) -> _Petals:
+        # No two petals are alike, and some whorls are less regular than others.
         spread = rng.uniform(0.02, 0.12)
         noise = rng.standard_normal((4, n)).astype(np.float32)
         is_missing = rng.random(n) < 0.04
@@ -140,6 +143,7 @@ class _Petals:
             bright=(1 + 0.07 * noise[3]).astype(np.float32),
             phase=rng.uniform(0, 6.28, n).astype(np.float32),
             rank=rng.permutation(n).astype(np.float32),
+            # Half the pitch of a petal, a little wider; bounded for flowers of few petals.
             room=min(math.sin(math.pi / n) * 1.15, 0.62),
         )
 
@@ -160,7 +164,9 @@ class _Whorl:
     @classmethod
     def draw(cls, bloom: Bloom, number: int, *, light: float, rng: Generator) -> _Whorl:
         """Draw whorl `number`, 0 the outermost and largest."""
+        # inner whorls are smaller, and keep more than 0.38 of the radius
         size = 1.0 - 0.62 * number / bloom.n_whorls
+        # within one petal's pitch: further turns repeat the ring
         turn = rng.uniform(0, 2 * math.pi / bloom.n_petals)
         return cls(
             bloom=bloom,
@@ -203,12 +209,14 @@ def _petal(r: Plane, position: Plane, which: Plane, whorl: _Whorl) -> tuple[Plan
     """
     bloom = whorl.bloom
     petals = whorl.petals
+    # The pixel in its petal's own coordinates, in petal lengths: t along the axis, x across it.
     k = which.astype(np.int64) % bloom.n_petals
     pitch = np.float32(2 * math.pi / bloom.n_petals)
     phi = (position - which - petals.lean[k]) * pitch
     length = petals.length[k]
     x = r * np.sin(phi) / length
     t = r * np.cos(phi) / length
+    # 1 across is the widest margin. The notch shortens the petal in its middle, ruffles all along.
     half = np.float32(bloom.width * petals.room) * petals.width[k]
     across = x / half
     stretch = 1 - np.float32(bloom.notch) * np.exp(-(across * across) * 7)
@@ -216,6 +224,7 @@ def _petal(r: Plane, position: Plane, which: Plane, whorl: _Whorl) -> tuple[Plan
         ruffle = 0.5 + 0.5 * np.sin(across * 7 + petals.phase[k])
         stretch = stretch - np.float32(bloom.wave) * ruffle
     s = np.clip(t / stretch, 1e-4, 1)
+    # Depth is the distance to the nearer of margin and tip, the latter weighed by 0.8.
     outline = _outline(s, half, bloom)
     inside = np.minimum(outline - np.abs(x), (stretch - t) * 0.8)
     depth = np.where(t > 0, inside, np.float32(-1)) * length
@@ -224,6 +233,7 @@ def _petal(r: Plane, position: Plane, which: Plane, whorl: _Whorl) -> tuple[Plan
 
 def _outline(s: Plane, half: Plane, bloom: Bloom) -> Plane:
     """Half the petal's width at `s`: a beta curve whose highest point is `half`."""
+    # s^base (1 - s)^tip is highest at base / (base + tip): scaled to `half` there
     peak = bloom.base / (bloom.base + bloom.tip)
     scale = 1.0 / (peak**bloom.base * (1 - peak) ** bloom.tip)
     outline: Plane = (
@@ -235,12 +245,16 @@ def _outline(s: Plane, half: Plane, bloom: Bloom) -> Plane:
 def _petal_colour(s: Plane, across: Plane, k: NDArray[Any], whorl: _Whorl) -> Plane:
     """Lit by its angle to the light, darker at the foot and the margins, veined, with an eye."""
     bloom = whorl.bloom
+    # One brightness a petal, as each is nearly flat.
     angle = np.arange(bloom.n_petals, dtype=np.float32) * np.float32(2 * math.pi / bloom.n_petals)
     to_light = 1 + 0.13 * np.cos(angle - np.float32(whorl.light))
     lit = (whorl.petals.bright * to_light * np.float32(whorl.shade))[k]
+    # The foot lies deep in the blossom, and the margins bend away.
     lit = lit * (0.62 + 0.38 * _ramp(s, 0.0, 0.55)) * (1 - 0.14 * np.minimum(across * across, 1.5))
+    # Fine lines all over, and a midrib.
     veins = np.cos(across * 14) * 0.10 + np.exp(-(across * across) * 60) * 0.22
     lit = lit * (1 - np.float32(bloom.vein) * veins)
+    # a smaller eye than 0.02 of the radius could not be seen
     foot: Any = np.float32(0)
     if bloom.eye > 0.02:
         foot = _ramp(s, bloom.eye + 0.10, bloom.eye - 0.10)[..., None]
@@ -253,6 +267,7 @@ def _paint_middle(pixels: Plane, disk: _Disk, bloom: Bloom, *, rng: Generator) -
     if bloom.n_stamens:
         _paint_stamens(pixels, disk, bloom, rng=rng)
     r = disk.r
+    # An edge as soft as a pixel, rings of grains, and a dome that is brightest in the middle.
     radius = max(bloom.disc, 0.02)
     inside = _ramp(r, radius + disk.pixel, radius - disk.pixel)
     rings = np.sin(r * np.float32(2.2 / disk.pixel**0.5) + 3 * np.sin(disk.theta * 8))
@@ -264,9 +279,11 @@ def _paint_middle(pixels: Plane, disk: _Disk, bloom: Bloom, *, rng: Generator) -
 def _paint_stamens(pixels: Plane, disk: _Disk, bloom: Bloom, *, rng: Generator) -> None:
     n = bloom.n_stamens
     pitch = 2 * math.pi / n
+    # As petals: stamen k has its middle at k, and each pixel asks the nearest.
     position = disk.theta / np.float32(pitch) + np.float32(rng.uniform(0, 1))
     nearest = np.rint(position)
     k = nearest.astype(np.int64) % n
+    # reach and lean differ from stamen to stamen: drawn for each, taken by pixel
     reach = (bloom.reach * rng.uniform(0.6, 1.0, n)).astype(np.float32)[k]
     lean = rng.uniform(-0.3, 0.3, n).astype(np.float32)[k]
     r = disk.r
@@ -299,12 +316,14 @@ def _plane(window: tuple[slice, slice], pose: Pose) -> tuple[Plane, Plane]:
     rows, columns = window
     y = (np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - pose.y) / pose.radius
     x = (np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - pose.x) / pose.radius
+    # Along and across the tilt; along it the blossom looks shorter, so pixels count for more.
     cos = math.cos(pose.axis)
     sin = math.sin(pose.axis)
     along = (x * cos + y * sin) / max(math.cos(pose.tilt), 0.2)
     across = -x * sin + y * cos
     # Perspective: what is tilted away is farther from the camera, and smaller.
     across = across / (1 + 0.25 * math.sin(pose.tilt) * along)
+    # Back from the tilt's axis to the blossom's own.
     cos = math.cos(pose.axis - pose.roll)
     sin = math.sin(pose.axis - pose.roll)
     u = along * cos - across * sin

@@ -39,11 +39,14 @@ def render(species_index: int, *, key: int) -> Image.Image:
     Equal arguments give equal images.
     """
     rng = np.random.Generator(np.random.Philox(key))
+    # One light for the whole scene, from any side.
     light = rng.uniform(0, 2 * math.pi)
     canvas = _background(rng, light=light)
+    # Out of focus before the subject is painted, which stays sharp.
     canvas = _blur(canvas, rng.uniform(0.8, 3.2))
     bloom = draw_bloom(SPECIES[species_index], rng)
     _paint_plants(canvas, bloom, light=light, rng=rng)
+    # Now and then a leaf hangs into the picture, in front of the blossom.
     if rng.random() < 0.35:
         _paint_leaf(canvas, rng, near_middle=False)
     return _photograph(canvas, rng)
@@ -79,6 +82,7 @@ def _background(rng: Generator, *, light: float) -> Plane:
     dark_colour, pale_colour = GROUNDS[int(rng.integers(len(GROUNDS)))]
     dark = np.array(dark_colour, dtype=np.float32)
     pale = np.array(pale_colour, dtype=np.float32)
+    # Two sizes of mottles, as ground has.
     coarse = _noise(rng, int(rng.integers(2, 6)))
     fine = _noise(rng, int(rng.integers(12, 40)))
     mottle = 0.6 * coarse + 0.4 * fine
@@ -86,6 +90,7 @@ def _background(rng: Generator, *, light: float) -> Plane:
     for _ in range(int(rng.integers(0, 7))):
         _paint_leaf(canvas, rng, near_middle=True)
     for _ in range(int(rng.integers(0, 3))):
+        # Of any species: what stands behind must not tell the class.
         other = draw_bloom(SPECIES[int(rng.integers(len(SPECIES)))], rng)
         pose = _pose(rng, radius=rng.uniform(0.08, 0.22) * SIDE, spread=0.5, light=light)
         paint_blossom(canvas, other, pose=pose, rng=rng)
@@ -94,6 +99,7 @@ def _background(rng: Generator, *, light: float) -> Plane:
 
 def _paint_plants(canvas: Plane, bloom: Bloom, *, light: float, rng: Generator) -> None:
     """Paint one to three blossoms of the same plant; the last and largest is the subject."""
+    # None in three of five pictures.
     n_more = int(rng.choice([0, 0, 0, 1, 2]))
     subject = _pose(rng, radius=rng.uniform(0.24, 0.50) * SIDE, spread=0.14, light=light)
     for _ in range(n_more):
@@ -120,8 +126,29 @@ def _pose(rng: Generator, *, radius: float, spread: float, light: float) -> Pose
 
 def _paint_leaf(canvas: Plane, rng: Generator, *, near_middle: bool) -> None:
     """Paint one leaf with a midrib: anywhere, or from a border towards the middle."""
+    # In pixels; `slim` is the half width in half lengths.
     length = rng.uniform(0.25, 0.75) * SIDE
     slim = rng.uniform(0.10, 0.32)
+    x0, y0 = _leaf_place(rng, near_middle=near_middle)
+    turn = rng.uniform(0, 2 * math.pi)
+    window = _window(x0, y0, length / 2)
+    u, v = _turned(x0, y0, turn, window=window, scale=length / 2)
+    # The blade between two parabolas, u along and v across it in half lengths; 0 at the margin.
+    depth = slim * (1 - u * u) - np.abs(v)
+    alpha = np.clip(depth * length / 2, 0, 1)
+    green = np.array([0.20, 0.38, 0.12], dtype=np.float32) * rng.uniform(0.5, 1.6)
+    green = green + rng.normal(0, 0.04, 3).astype(np.float32)
+    # The two halves catch the light differently, with a bright midrib and side veins.
+    halves = np.sign(v) * np.float32(rng.uniform(-0.15, 0.15))
+    midrib = 0.35 * np.exp(-((v * 30) ** 2))
+    side_veins = 0.08 * np.cos(u * 26 + np.abs(v) * 30)
+    lit = 0.85 + halves + midrib + side_veins
+    patch = canvas[window]
+    patch += (np.clip(green, 0.02, 1) * lit[..., None] - patch) * alpha[..., None]
+
+
+def _leaf_place(rng: Generator, *, near_middle: bool) -> tuple[float, float]:
+    """The middle of a leaf in pixels: anywhere in the picture, or just beyond its border."""
     angle = rng.uniform(0, 2 * math.pi)
     # Drawn in either case: both kinds of leaf take the same numbers from the generator.
     nearer_x = rng.uniform(0.3, 1)
@@ -132,28 +159,18 @@ def _paint_leaf(canvas: Plane, rng: Generator, *, near_middle: bool) -> None:
     else:
         x0 = (0.5 + 0.62 * math.cos(angle)) * SIDE
         y0 = (0.5 + 0.62 * math.sin(angle)) * SIDE
-    turn = rng.uniform(0, 2 * math.pi)
-    window = _window(x0, y0, length / 2)
-    u, v = _turned(x0, y0, turn, window=window, scale=length / 2)
-    depth = slim * (1 - u * u) - np.abs(v)
-    alpha = np.clip(depth * length / 2, 0, 1)
-    green = np.array([0.20, 0.38, 0.12], dtype=np.float32) * rng.uniform(0.5, 1.6)
-    green = green + rng.normal(0, 0.04, 3).astype(np.float32)
-    halves = np.sign(v) * np.float32(rng.uniform(-0.15, 0.15))
-    midrib = 0.35 * np.exp(-((v * 30) ** 2))
-    side_veins = 0.08 * np.cos(u * 26 + np.abs(v) * 30)
-    lit = 0.85 + halves + midrib + side_veins
-    patch = canvas[window]
-    patch += (np.clip(green, 0.02, 1) * lit[..., None] - patch) * alpha[..., None]
+    return x0, y0
 
 
 def _paint_stem(canvas: Plane, pose: Pose, rng: Generator) -> None:
     """Paint a stem from below the blossom to the lower border."""
     y = np.arange(SIDE, dtype=np.float32)[:, None]
     x = np.arange(SIDE, dtype=np.float32)[None, :]
+    # 0 at the blossom, 1 a picture's height below it: the stem bends more the farther down.
     down = np.clip((y - pose.y) / SIDE, 0, 1)
     bend = pose.x + down * rng.uniform(-0.6, 0.6) * SIDE * (0.3 + down)
     width = rng.uniform(0.012, 0.03) * SIDE
+    # In half widths from the middle of the stem, whose edge is one pixel soft.
     distance = np.abs(x - bend) / width
     alpha = np.clip((1 - distance) * width, 0, 1) * (y > pose.y)
     green = np.array([0.26, 0.42, 0.14], dtype=np.float32) * rng.uniform(0.6, 1.3)
@@ -163,10 +180,12 @@ def _paint_stem(canvas: Plane, pose: Pose, rng: Generator) -> None:
 
 def _photograph(canvas: Plane, rng: Generator) -> Image.Image:
     """Uneven light, exposure, colour cast, contrast, blur, sensor noise; quantised to 8 bits."""
+    # In the order of a camera: light, exposure and colour, contrast, lens, sensor.
     shade = 1 - rng.uniform(0, 0.55) * _noise(rng, int(rng.integers(2, 6)))
     exposure = math.exp(rng.normal(0, 0.22))
     cast = np.exp(rng.normal(0, 0.10, 3)).astype(np.float32)
     image = np.clip(canvas, 0, 4) * shade[..., None] * (exposure * cast)
+    # Saturation: nearer to grey or farther from it.
     grey = image.mean(axis=-1, keepdims=True)
     image = grey + (image - grey) * rng.uniform(0.6, 1.15)
     image = np.clip(image, 0, 1) ** np.float32(rng.uniform(0.75, 1.35))
@@ -212,6 +231,7 @@ def _turned(
     x0: float, y0: float, turn: float, *, window: tuple[slice, slice], scale: float
 ) -> tuple[Plane, Plane]:
     """Coordinates of the window's pixels along and across `turn`, in units of `scale` pixels."""
+    # float32 throughout: float64 in between would round to other pixels.
     rows, columns = window
     y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(y0)
     y = y / np.float32(scale)

@@ -46,6 +46,7 @@ def source_of(name: str, *, field: str, task: str) -> Source:
     if name in sources:
         return sources[name]
     takes_torchvision = spec.targets == "one_label"
+    # A word with a name behind it stands for a family, and in no table.
     if name.startswith(torchvision_named.PREFIX) and takes_torchvision:
         torchvision_named.check_name(name.removeprefix(torchvision_named.PREFIX))
         return torchvision_named.collect
@@ -60,8 +61,10 @@ def source_of(name: str, *, field: str, task: str) -> Source:
 
 def _way_out(name: str, spec: TaskSpec, words: list[str]) -> str:
     """Another task, where one has that source; else the nearest name."""
+    # The right source with the wrong task is likelier than a typing error.
     for other in TASKS.values():
         if other.targets != spec.targets and name in SOURCES_OF[other.targets]:
             return f"; it is a source for task: {other.name}."
+    # cutoff 0: some way out is always named, however far off the name is
     near = difflib.get_close_matches(name, words, n=1, cutoff=0.0)
     return f"; did you mean {near[0]}?" if near else "."

@@ -35,11 +35,14 @@ class Item:
     """All items of a source have labels of one kind."""
     split: str | None
     """Official split, or None where the source has none."""
+    # Calls, so that a source with a million images costs no memory and opens no file.
     read: Callable[[], Image.Image]
+    # A call as well: hashing is done for all images at once, in threads, after the split.
     digest: Callable[[], str]
     """sha256 of what determines the pixels, 64 hex digits."""
     look: Callable[[], Look] | None = None
     """Reads the header of its file; None where it has no file of its own."""
+    # Kept as text: what `group_by` and `split_by` make of it is settled after all rows are read.
     cells: Mapping[str, str] = field(default_factory=dict)
     """Of the image's row in a CSV, the columns that the spec names."""
     group: str | None = None
@@ -55,6 +58,7 @@ class Collection:
     licence: str
     origin: str
     is_synthetic: bool
+    # In the order of the labels: an item's label is a position here.
     class_names: tuple[str, ...]
     items: tuple[Item, ...]
     split_rule: str = "official"

@@ -26,6 +26,7 @@ def check_class_names(names: Iterable[str], *, where: str) -> None:
 
 
 def _in_one_spelling(name: str) -> str:
+    # NFKC, as macOS decomposes accents and some keyboards type full-width letters.
     words = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
     # `07`, `7` and `7.0` are one class that spreadsheets wrote in three ways.
     if _NUMBER.fullmatch(words) and len(words) < _MAX_DIGITS:

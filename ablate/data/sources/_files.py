@@ -44,6 +44,7 @@ def item_of(
     file: NamedFile, *, label: Label, split: str | None, cells: Mapping[str, str] | None = None
 ) -> Item:
     """Return the item of an image file."""
+    # Errors call the file as the user does, below the folder, and not by its path on this machine.
     name = file.image_id
     return Item(
         name,
@@ -67,13 +68,31 @@ def named_files(
     paths: list[Path] = []
     for row in table.rows:
         paths.append(below(root, row.cells[column], what="an image", data_dir=data_dir))
+    # By spelling before anything is looked up: the message can quote both rows.
     _check_once(table, paths, column=column, about=about)
-    statuses: list[os.stat_result | None] = []
+    statuses = list(map(_status, paths))
+    _check_files(table, paths, statuses, column=column)
+    # Again by inode: two names can lead to one file by a link, or where capitals do not count.
+    _check_once(table, list(map(_identity, paths, statuses)), column=column, about=about)
+    files = []
+    for path in paths:
+        # the id follows from the path, not from the cell: `./a.jpg` and `a.jpg` are one image
+        files.append(NamedFile(path, relative_to(path, root)))
+    return files
+
+
+def _check_files(
+    table: Table,
+    paths: Sequence[Path],
+    statuses: Sequence[os.stat_result | None],
+    *,
+    column: str,
+) -> None:
+    """Check that every file is there and can be read. Raises DataError."""
+    # All problems of one kind at once: an index of thousands is not mended row by row.
     missing = []
     unreadable = []
-    for row, path in zip(table.rows, paths, strict=True):
-        status = _status(path)
-        statuses.append(status)
+    for row, path, status in zip(table.rows, paths, statuses, strict=True):
         if status is None:
             missing.append((row, path))
         elif not _is_readable(path, status):
@@ -85,24 +104,11 @@ def named_files(
             f"every file of {table.name} must be a file that can be read, these are not: "
             f"{_quoted(unreadable, column)}; correct the names or leave out the rows."
         )
-    # Again by inode: two names can lead to one file by a link, or where capitals do not count.
-    _check_once(table, list(map(_identity, paths, statuses)), column=column, about=about)
-    return [NamedFile(path, relative_to(path, root)) for path in paths]
 
 
 def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:
     """A line on how many images lie beside those that a table names, and are not taken."""
-    listed = {table.parent / item.image_id for item in items}
-    left_out = []
-    for folder in sorted({path.parent for path in listed}):
-        # scandir, not a walk: only folders that hold listed images, and nothing below them.
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
-        for name in names:
-            path = folder / name
-            is_hidden = name.startswith(".")
-            if not is_hidden and path not in listed and _has_image_suffix(path):
-                left_out.append(path)
+    left_out = _unlisted(table, items)
     if not left_out:
         return []
     example = escaped(left_out[0].relative_to(table.parent).as_posix())
@@ -112,11 +118,38 @@ def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:
     ]
 
 
+def _unlisted(table: Path, items: Sequence[Item]) -> list[Path]:
+    """Images in the folders of a table's images that the table does not name, sorted."""
+    listed = set()
+    folders = set()
+    for item in items:
+        path = table.parent / item.image_id
+        listed.add(path)
+        folders.add(path.parent)
+    left_out = []
+    for folder in sorted(folders):
+        for path in _visible_images(folder):
+            if path not in listed:
+                left_out.append(path)
+    return left_out
+
+
+def _visible_images(folder: Path) -> list[Path]:
+    """What lies directly in a folder and is called as an image, sorted."""
+    # listdir, not a walk: only folders that hold listed images, and nothing below them.
+    images = []
+    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - sorted as names, not as paths
+        if not name.startswith(".") and _has_image_suffix(folder / name):
+            images.append(folder / name)
+    return images
+
+
 def _has_image_suffix(path: Path) -> bool:
     return path.suffix.lower() in NAMED_IMAGES | UNREADABLE_SUFFIXES
 
 
 def _is_readable(path: Path, status: os.stat_result) -> bool:
+    # Regular first: a pipe may be readable, and reading it would wait for ever.
     return stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK)
 
 
@@ -136,44 +169,46 @@ def _status(path: Path) -> os.stat_result | None:
 
 def _check_once(table: Table, keys: Sequence[object], *, column: str, about: str) -> None:
     """Check that no two rows have the same key. Raises DataError."""
-    first: dict[object, Row] = {}
-    pairs = []
-    for row, key in zip(table.rows, keys, strict=True):
-        if first.setdefault(key, row) is not row:
-            pairs.append((first[key], row))
+    pairs = _repeats(table, keys)
     if not pairs:
         return
+    # The first pair is quoted in full, with what both rows say of the file; the others are counted.
     earlier, later = pairs[0]
     names = list(dict.fromkeys([earlier.cells[column], later.cells[column]]))
     verb = "are one file"
     if len(names) == 1:
         verb = "is named"
-    n_more = len(pairs) - 1
-    others = ""
-    if n_more == 1:
-        others = "; 1 more row repeats a file"
-    elif n_more:
-        others = f"; {n_more} more rows repeat one"
     raise DataError(
         f"a file must be named once in {table.name}, "
         f"{' and '.join(map(repr, names))} {verb} in rows "
         f"{earlier.line} and {later.line}, with {about} {earlier.cells[about]!r} and "
-        f"{later.cells[about]!r}; keep one row{others}."
+        f"{later.cells[about]!r}; keep one row{_more_repeats(len(pairs) - 1)}."
     )
+
+
+def _repeats(table: Table, keys: Sequence[object]) -> list[tuple[Row, Row]]:
+    """Each row whose key an earlier row has, behind that one."""
+    # key -> the first row that has it
+    first: dict[object, Row] = {}
+    pairs = []
+    for row, key in zip(table.rows, keys, strict=True):
+        if first.setdefault(key, row) is not row:
+            pairs.append((first[key], row))
+    return pairs
+
+
+def _more_repeats(n_more: int) -> str:
+    if n_more == 0:
+        return ""
+    if n_more == 1:
+        return "; 1 more row repeats a file"
+    return f"; {n_more} more rows repeat one"
 
 
 def _missing_text(table: Table, missing: Sequence[tuple[Row, Path]], column: str) -> str:
     """The message for missing files, with the usual reasons where one of them shows."""
     rows = [row for row, _ in missing]
-    # Of some only: each costs a listing of its folder, and all are wrong in the same way.
-    paths = [path for _, path in missing[:_N_SEARCHED]]
-    hints = []
-    with_suffix = _first_name(map(_called_with_suffix, paths))
-    if with_suffix is not None:
-        hints.append(f"{with_suffix!r} is there: names must have their suffix")
-    other_spelling = _first_name(map(_called_otherwise, paths))
-    if other_spelling is not None:
-        hints.append(f"{other_spelling!r} is there, which differs in case or in its Unicode form")
+    hints = _hints(missing[:_N_SEARCHED])
     n_slashes = sum("\\" in row.cells[column] for row in rows)  # written on Windows
     if n_slashes:
         hints.append(f"{n_slashes} of them have \\ in their names: write / instead of \\")
@@ -187,7 +222,22 @@ def _missing_text(table: Table, missing: Sequence[tuple[Row, Path]], column: str
     )
 
 
+def _hints(missing: Sequence[tuple[Row, Path]]) -> list[str]:
+    """What is there instead of some missing files, by the usual mistakes."""
+    # Of some only: each costs a listing of its folder, and all are wrong in the same way.
+    paths = [path for _, path in missing]
+    hints = []
+    with_suffix = _first_name(map(_called_with_suffix, paths))
+    if with_suffix is not None:
+        hints.append(f"{with_suffix!r} is there: names must have their suffix")
+    other_spelling = _first_name(map(_called_otherwise, paths))
+    if other_spelling is not None:
+        hints.append(f"{other_spelling!r} is there, which differs in case or in its Unicode form")
+    return hints
+
+
 def _first_name(names: Iterable[str | None]) -> str | None:
+    # lazily: the search ends with the first missing file that has a namesake
     return next(filter(None, names), None)
 
 
@@ -219,4 +269,7 @@ def _folded(name: str) -> str:
 
 
 def _quoted(rows: Sequence[Row], column: str) -> str:
-    return some([f"{row.cells[column]!r} (row {row.line})" for row in rows], most=_N_NAMED)
+    words = []
+    for row in rows:
+        words.append(f"{row.cells[column]!r} (row {row.line})")
+    return some(words, most=_N_NAMED)

@@ -15,6 +15,7 @@ from ablate.data.sources._table import Row, Table, read_table
 from ablate.errors import DataError, some
 from ablate.study.trial import SPLITS
 
+# Words of one language: others are refused with the way out, see `_roles.split_and_rest`.
 SPLIT_WORDS = {
     "train": "train",
     "training": "train",
@@ -47,23 +48,35 @@ def read_index(
     has another name, or classes differ in spelling alone.
     """
     kept = also or {}
+    # Columns before cells before files: the earliest mistake explains the later ones.
     table = read_table(path, read={*COLUMNS, *kept})
     check_columns(kept, table)
     _check_columns(table, kept=kept)
     _check_cells(table)
-    splits: list[str | None] = []
-    for row in table.rows:
-        splits.append(split_of_row(row, path.name))
-    check_splits_complete(table, splits)
+    splits = _splits_of(table)
     names = _name_of_label(table)
+    # The position of a class in this order is the label that a network learns.
     labels = sorted(names, key=_sort_key(names))
-    position = {label: i for i, label in enumerate(labels)}
+    position: dict[str, int] = {}
+    class_names: list[str] = []
+    for number, word in enumerate(labels):
+        position[word] = number
+        class_names.append(names[word])
     files = named_files(table, "file", root=root, data_dir=data_dir or root, about="label")
     items: list[Item] = []
     for file, row, split in zip(files, table.rows, splits, strict=True):
         label = position[row.cells["label"]]
         items.append(item_of(file, label=label, split=split, cells=row.only(kept)))
-    return tuple(names[label] for label in labels), tuple(items)
+    return tuple(class_names), tuple(items)
+
+
+def _splits_of(table: Table) -> list[str | None]:
+    """The split of each row. Raises DataError."""
+    splits: list[str | None] = []
+    for row in table.rows:
+        splits.append(split_of_row(row, table.name))
+    check_splits_complete(table, splits)
+    return splits
 
 
 def split_of_row(row: Row, name: str) -> str | None:
@@ -83,6 +96,7 @@ def split_of_row(row: Row, name: str) -> str | None:
 
 def check_splits_complete(table: Table, splits: list[str | None]) -> None:
     """Check that all rows of a table name a split or none does. Raises DataError."""
+    # An index that half names splits could mean "the rest is train", or a forgotten cell.
     without: list[int] = []
     for row, split in zip(table.rows, splits, strict=True):
         if split is None:
@@ -102,7 +116,11 @@ def unread_columns_remarks(path: Path, *, also: Mapping[str, str] | None = None)
     """
     read = {*COLUMNS, *(also or {})}
     columns = read_table(path, read=read).columns
-    unread = [column for column in columns if column and column not in read]
+    unread = []
+    for column in columns:
+        # a column without a name is what a spreadsheet leaves at the end
+        if column and column not in read:
+            unread.append(column)
     if not unread:
         return []
     return [f"note: columns of {path.name} that are not read: {some(unread, most=_N_NAMED)}"]
@@ -113,9 +131,10 @@ def _check_columns(table: Table, *, kept: Mapping[str, str]) -> None:
 
     Such a column would be ignored in silence. Raises DataError.
     """
-    read_columns = {_letters(column): column for column in COLUMNS}
+    read_columns = dict(zip(map(_letters, COLUMNS), COLUMNS, strict=True))
     for column in table.columns:
         expected = read_columns.get(_letters(column), column)
+        # What `group_by` names under such a word was asked for, and is read.
         if expected != column and column not in kept:
             raise DataError(
                 f"columns of {table.name} that are read must be called {', '.join(COLUMNS)}, "
@@ -125,6 +144,7 @@ def _check_columns(table: Table, *, kept: Mapping[str, str]) -> None:
 
 
 def _letters(column: str) -> str:
+    """`Class Name`, `class-name` -> `classname`."""
     return re.sub(r"[\W_]+", "", column.casefold())
 
 
@@ -148,6 +168,7 @@ def _name_of_label(table: Table) -> dict[str, str]:
     names: dict[str, str] = {}
     for row in table.rows:
         label = row.cells["label"]
+        # no column, or an empty cell: the label itself is the name
         name = row.cells.get("class_name") or label
         # The first row of a label names its class, and the others must agree.
         if names.setdefault(label, name) != name:
@@ -155,15 +176,24 @@ def _name_of_label(table: Table) -> dict[str, str]:
                 f"each label must have one class_name in {table.name}, label {label!r} has "
                 f"{names[label]!r} and, in row {row.line}, {name!r}."
             )
-    twice = sorted(name for name, n in Counter(names.values()).items() if n > 1)
-    if twice:
-        raise DataError(
-            f"each label must have its own class_name in {table.name}, "
-            f"these have several labels: {', '.join(twice)}."
-        )
+    _check_used_once(names, table.name)
+    # Both are names in the eyes of a reader: labels `1` and `01`, and classes `Rose` and `rose`.
     check_class_names(names, where=table.name)
     check_class_names(names.values(), where=table.name)
     return names
+
+
+def _check_used_once(names: Mapping[str, str], table_name: str) -> None:
+    """Check that no two labels have one class name. Raises DataError."""
+    twice = []
+    for name, n in Counter(names.values()).items():
+        if n > 1:
+            twice.append(name)
+    if twice:
+        raise DataError(
+            f"each label must have its own class_name in {table_name}, "
+            f"these have several labels: {', '.join(sorted(twice))}."
+        )
 
 
 def _sort_key(labels: Iterable[str]) -> type[int] | type[str]:

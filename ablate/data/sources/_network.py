@@ -15,6 +15,7 @@ from contextlib import contextmanager
 PROBE_TIMEOUT_S = 6.0
 STALL_TIMEOUT_S = 30.0
 """A download that delivers nothing for so long is given up."""
+# What a proxy answers that lets nobody out, in place of the server.
 _PROXY_REFUSALS = (403, 407)
 
 
@@ -25,6 +26,7 @@ def is_reachable(url: str, *, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
     """
     # A thread, because the system's name look-up has no timeout of its own.
     answered = threading.Event()
+    # daemon: a look-up that hangs must not keep the process alive at its end
     thread = threading.Thread(target=_ask, args=(url, timeout_s, answered), daemon=True)
     thread.start()
     thread.join(timeout_s)
@@ -34,6 +36,7 @@ def is_reachable(url: str, *, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
 def _ask(url: str, timeout_s: float, answered: threading.Event) -> None:
     if not url.startswith(("http://", "https://")):
         return
+    # HEAD: the data sets behind these addresses are gigabytes
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - scheme checked above
     try:
         with urllib.request.urlopen(request, timeout=timeout_s):  # noqa: S310 - as above

@@ -19,6 +19,7 @@ def below(root: Path, relative: str, *, what: str, data_dir: Path | None = None)
     `data_dir` is where links may lead to, `root` where None. Raises DataError for a path that
     leaves `root`, that a link leads out of `data_dir`, or that no path can be.
     """
+    # First, because messages show the name, and control characters would run in the terminal.
     if not is_printable(relative):
         raise DataError(
             f"{what} must be UTF-8 without control characters, got '{escaped(relative)}'; "
@@ -32,12 +33,14 @@ def below(root: Path, relative: str, *, what: str, data_dir: Path | None = None)
             f"{what} must stay below its folder, got '{escaped(relative)}'; "
             "move the files there, or point the data folder higher."
         )
+    # Spelled below is not enough: a link on the way may lead anywhere.
     check_link(path, relative, what=what, data_dir=data_dir or root)
     return path
 
 
 def relative_to(path: Path, root: Path) -> str:
     """Return the POSIX path below `root` of a path that `below` gave."""
+    # `below` resolves the root, so this must, too.
     return path.relative_to(resolved(root)).as_posix()
 
 
@@ -47,6 +50,7 @@ def check_link(path: Path, name: str, *, what: str, data_dir: Path) -> None:
     Raises DataError with the target.
     """
     try:
+        # Not strict: a file that is missing has a message of its own, elsewhere.
         target = path.resolve()
     except (OSError, RuntimeError) as error:
         raise DataError(f"{what} must not be a link in a circle, got '{escaped(name)}'.") from error
@@ -56,6 +60,7 @@ def check_link(path: Path, name: str, *, what: str, data_dir: Path) -> None:
 
 def outside_text(name: str, target: Path, *, what: str, data_dir: Path) -> str:
     """The message for a link that leads out of the data folder, with the options that admit it."""
+    # The least folder that holds both: as data folder it would admit the link.
     shared = Path(os.path.commonpath([target.parent, resolved(data_dir)]))
     way_out = "copy the files"
     if what == "data.path":
@@ -83,9 +88,11 @@ def _spelled_below(path: Path, root: Path, *, is_absolute: bool) -> Path | None:
     base = resolved(root)
     if path.is_relative_to(base):
         return path
+    # The root as it was written, where it is or goes through a link itself.
     as_given = Path(os.path.normpath(root.absolute()))
     if path.is_relative_to(as_given):
         return base / path.relative_to(as_given)
+    # Of the folder only: the last part may be a link, which `check_link` judges.
     folder = resolved(path.parent)
     if is_absolute and folder.is_relative_to(base):
         return folder / path.name

@@ -28,7 +28,9 @@ _MASK = (
     r"(masks?|gt|ground[ _-]?truth|seg|segm|segmentation|segmented|annotations?|annotated|trimap"
     r"|matte|labels?|lbl|overlay|contours?|heat[ _-]?map|silhouette|depth|bbox)"
 )
+# `cat_mask.png`, `cat-gt-2.png` beside `cat.png`; group 1 is the image's own name.
 _MASK_AT_THE_END = re.compile(rf"(.+?)[ _.-]{_MASK}([ _-]?\d+)?", re.IGNORECASE)
+# `mask_cat.png` beside `cat.png`; group 2 is the image's own name.
 _MASK_AT_THE_FRONT = re.compile(rf"{_MASK}[ _.-](.+)", re.IGNORECASE)
 
 # Data sets come from everywhere: a tree of splits in another language must not become classes.
@@ -41,22 +43,31 @@ _SPLIT_STEMS = {
     "test": "test testing tst holdout teste testen prueba pruebas prova тест тестовая 测试 測試 "
     "テスト 테스트",
 }
+# stem -> split
 _SPLIT_OF_STEM: dict[str, str] = {}
 for _split, _stems in _SPLIT_STEMS.items():
     _SPLIT_OF_STEM |= dict.fromkeys(_stems.split(), _split)
+# What is glued to a split's word, or stands beside it, and means nothing: `testset`, `train data`.
 _REST = "set|sets|data|daten|images?|imgs?|folder|dir|split|集"
+# Longest first: of two stems that begin alike, such as val and validation, the longer is tried.
 _GLUED = re.compile(rf"({'|'.join(sorted(_SPLIT_OF_STEM, key=len, reverse=True))})({_REST})?")
 _GENERAL = re.compile(_REST)
+# Folds are numbered: `fold` alone, or `split`, may be a class.
 _FOLD = re.compile(r"(k?fold|cv|split|shard|chunk)[ _-]?\d+")
 
 
 def masks_among(images: Sequence[Path]) -> list[Path]:
     """Return the images of one folder that are called as another one with a word for masks."""
     stems = {image.stem for image in images}
-    return [image for image in images if _is_mask_of_one(image.stem, stems)]
+    masks = []
+    for image in images:
+        if _is_mask_of_one(image.stem, stems):
+            masks.append(image)
+    return masks
 
 
 def _is_mask_of_one(stem: str, stems: set[str]) -> bool:
+    # Only beside its image: `depth_3.png` alone in its folder is a photograph of a class.
     at_the_end = _MASK_AT_THE_END.fullmatch(stem)
     at_the_front = _MASK_AT_THE_FRONT.fullmatch(stem)
     if at_the_end is not None and at_the_end[1] in stems:
@@ -66,6 +77,7 @@ def _is_mask_of_one(stem: str, stems: set[str]) -> bool:
 
 def called_alike(image_ids: Sequence[str]) -> list[str]:
     """Return, sorted, `cat/1.png = cat/1.jpg`: images called as another one but for the suffix."""
+    # The stem has the folders in it, so `cat/1.png` and `dog/1.jpg` are not called alike.
     first: dict[str, str] = {}
     pairs = []
     for image_id in sorted(image_ids):
@@ -82,15 +94,24 @@ def split_and_rest(name: str) -> tuple[str, str] | None:
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainData
     bare = _without_accents(spaced.casefold())
-    words = [word for word in re.split(r"[\W\d_]+", bare) if word]
+    # digits part words, too: `train2017`
+    words = list(filter(None, re.split(r"[\W\d_]+", bare)))
     # At an end only: in the middle it belongs to another word.
     for word in words[:1] + words[-1:]:
         match = _GLUED.fullmatch(word)
         if match:
             words.remove(word)
-            rest = [other for other in words if not _GENERAL.fullmatch(other)]
-            return _SPLIT_OF_STEM[match[1]], " ".join(rest)
+            return _SPLIT_OF_STEM[match[1]], _without_general(words)
     return None
+
+
+def _without_general(words: Sequence[str]) -> str:
+    """What a split is of: `seg` of `seg_train_images`, nothing of `train_images`."""
+    telling = []
+    for word in words:
+        if not _GENERAL.fullmatch(word):
+            telling.append(word)
+    return " ".join(telling)
 
 
 def _without_accents(text: str) -> str:
@@ -116,16 +137,22 @@ def are_split_names(names: Sequence[str]) -> bool:
             split, rest = role
             splits_of_rest[rest].append(split)
     n_splits = sum(map(len, splits_of_rest.values()))
-    is_one_thing = any(len(set(splits)) > 1 for splits in splits_of_rest.values())
-    return is_one_thing and 2 * n_splits > len(names)
+    # Two different splits with the same rest: `train cats` and `test dogs` would be two classes.
+    has_two_of_one_thing = False
+    for splits in splits_of_rest.values():
+        if len(set(splits)) > 1:
+            has_two_of_one_thing = True
+    return has_two_of_one_thing and 2 * n_splits > len(names)
 
 
 def are_fold_names(names: Sequence[str]) -> bool:
     """Whether all of several folders are called as folds of a cross-validation."""
-    return len(names) > 1 and all(_FOLD.fullmatch(name.lower()) for name in names)
+    if len(names) < 2:
+        return False
+    return all(_FOLD.fullmatch(name.lower()) for name in names)
 
 
 def are_images_and_labels(names: Sequence[str]) -> bool:
     """Whether one folder is called as the images and another one as their masks or labels."""
-    lower = {name.lower() for name in names}
+    lower = set(map(str.lower, names))
     return bool(lower & IMAGE_FOLDERS) and bool(lower & _LABEL_FOLDERS)

@@ -16,6 +16,7 @@ def rule_columns(spec: DataSpec) -> dict[str, str]:
     columns: dict[str, str] = {}
     for field, rule in (("group_by", spec.group_by), ("split_by", spec.split_by)):
         if isinstance(rule, Column):
+            # both rules may name one column: an error then names the first field
             columns.setdefault(rule.column, field)
     return columns
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import DataError, escaped, is_printable
 
+_OTHER_SEPARATORS = ";\t|"
+# What Excel writes as "Unicode text".
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -25,7 +28,10 @@ class Row:
 
     def only(self, columns: Iterable[str]) -> dict[str, str]:
         """The cells of some columns."""
-        return {column: self.cells[column] for column in columns}
+        cells = {}
+        for column in columns:
+            cells[column] = self.cells[column]
+        return cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ def read_table(path: Path, *, read: Collection[str], hint: str = "") -> Table:
     a column is given twice, or where a row has more or fewer cells than there are columns.
     """
     records = _records(path)
+    # An empty file has a header without columns: whoever asks for some says which are missing.
     header: list[str] = []
     if records:
         header = records[0][1]
@@ -59,15 +66,25 @@ def read_table(path: Path, *, read: Collection[str], hint: str = "") -> Table:
                 f"({', '.join(header)}), row {line} has {len(record)}; "
                 f'a cell with a comma must be in "quotes"{hint}.'
             )
-        for column, cell in zip(header, record, strict=True):
-            if _is_broken(cell, is_read=column in read, n_columns=len(header)):
-                raise DataError(
-                    "cells must be without control characters and line breaks, "
-                    f"row {line} of {path.name} has '{escaped(cell)}'; is a quote missing?"
-                )
         cells = dict(zip(header, record, strict=True))
+        # The cells as they stand, not the dictionary: columns without a name share one key.
+        _check_cells(
+            zip(header, record, strict=True), len(header), read, row=f"{line} of {path.name}"
+        )
         rows.append(Row(line, cells))
     return Table(path.name, tuple(header), tuple(rows))
+
+
+def _check_cells(
+    cells: Iterable[tuple[str, str]], n_columns: int, read: Collection[str], *, row: str
+) -> None:
+    """Check the columns and cells of one row. Raises DataError."""
+    for column, cell in cells:
+        if _is_broken(cell, is_read=column in read, n_columns=n_columns):
+            raise DataError(
+                "cells must be without control characters and line breaks, "
+                f"row {row} has '{escaped(cell)}'; is a quote missing?"
+            )
 
 
 def _records(path: Path) -> list[tuple[int, list[str]]]:
@@ -75,11 +92,12 @@ def _records(path: Path) -> list[tuple[int, list[str]]]:
     # newline="" and strict: else csv repairs broken quotes in its own way.
     reader = csv.reader(io.StringIO(_text_of(path), newline=""), strict=True)
     records = []
+    # csv counts lines of the file, and a record may span several: it begins behind the last one.
     line = 1
     try:
         for record in reader:
             if record:  # not an empty line
-                records.append((line, [cell.strip() for cell in record]))
+                records.append((line, list(map(str.strip, record))))
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
@@ -97,18 +115,23 @@ def _is_broken(cell: str, *, is_read: bool, n_columns: int) -> bool:
     """
     if is_printable(cell):
         return False
-    return is_read or any(line.count(",") >= n_columns - 1 for line in cell.splitlines())
+    if is_read:
+        return True
+    # a line with as many commas as a row is one that a quote swallowed
+    return any(line.count(",") >= n_columns - 1 for line in cell.splitlines())
 
 
 def _check_columns(name: str, columns: Sequence[str]) -> None:
     # Columns without a name are no columns that anybody reads: spreadsheets leave them at the end.
-    twice = sorted({column for column in columns if column and columns.count(column) > 1})
+    counts = Counter(filter(None, columns))
+    twice = sorted(column for column, n in counts.items() if n > 1)
     if twice:
         raise DataError(
             f"each column of {name} must have a name of its own, {', '.join(twice)} is given more "
             "than once; remove or rename one."
         )
-    if len(columns) == 1 and any(separator in columns[0] for separator in ";\t|"):
+    # One column that holds another separator: a European spreadsheet, or TSV under the name of CSV.
+    if len(columns) == 1 and set(columns[0]) & set(_OTHER_SEPARATORS):
         raise DataError(
             f"columns of {name} must be separated by commas, got '{escaped(columns[0])}'; "
             "save it as comma-separated values (in Python: sep=',')."
@@ -116,8 +139,9 @@ def _check_columns(name: str, columns: Sequence[str]) -> None:
 
 
 def _text_of(path: Path) -> str:
+    # Reading a pipe would wait for ever; a link to a file is a file.
     if not path.is_file():
-        raise DataError(f"{path.name} must be a CSV file, it is no regular file; replace it.")
+        raise DataError(f"{path.name} must be a CSV file, it is not a regular file; replace it.")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -131,14 +155,20 @@ def _text_of(path: Path) -> str:
             f"{path.name} must be a CSV file in UTF-8, row {_row_at(content, zero)} has a zero "
             "byte; save it as CSV UTF-8."
         )
+    return _decoded(content, path.name)
+
+
+def _decoded(content: bytes, name: str) -> str:
+    """The text of a file. Raises DataError, with the row, where it is not UTF-8."""
     try:
+        # -sig: Excel begins a file with a mark that would be a part of the first column's name.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         position = error.start
         if content.startswith(codecs.BOM_UTF8):
             position += len(codecs.BOM_UTF8)  # the decoder counts from behind the mark
         raise DataError(
-            f"{path.name} must be in UTF-8, row {_row_at(content, position)} is not "
+            f"{name} must be in UTF-8, row {_row_at(content, position)} is not "
             f"(byte 0x{content[position]:02x}); save it as CSV UTF-8."
         ) from error
 

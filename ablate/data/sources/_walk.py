@@ -28,6 +28,7 @@ from ablate.errors import DataError, escaped, is_printable, some
 
 _N_NAMED = 5
 _N_KINDS = 8
+# Kind of problem -> its sentence, in the order of the message.
 _SENTENCES = {
     "name": "names of files and folders must be UTF-8 without control characters, "
     "these are not: {names}; rename them.",
@@ -62,11 +63,15 @@ class ClassFolders:
     root: Path
     data_dir: Path
     """Links may lead to what lies below."""
+    # A dictionary as an ordered set: the first entry is the example that the remark shows.
     left_out: dict[str, None] = field(default_factory=dict)
     """Files that are no images and folders that are no data, as POSIX paths below `root`."""
+    # What was listed already: the layout asks for the same folders several times.
     _folders: dict[Path, list[Path]] = field(default_factory=dict)
+    # Kind of problem, a key of _SENTENCES -> the files that have it.
     _problems: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _outside: list[str] = field(default_factory=list)
+    # (device, inode) -> the name under which the file was met first.
     _name_of_file: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def images(self, folder: Path) -> list[Path]:
@@ -102,11 +107,13 @@ class ClassFolders:
 
     def check(self) -> None:
         """Raise DataError with every problem of every file that was met."""
+        # The first in full, with its way out: others of one folder have the same.
         sentences = self._outside[:1]
         n_more = len(set(self._outside)) - 1
         if n_more > 0:
             sentences.append(f"{n_more} more links lead out of the data folder.")
         for kind, sentence in _SENTENCES.items():
+            # The layout and the walk both meet a folder: each name once, as they come.
             names = list(dict.fromkeys(self._problems.get(kind, ())))
             if names:
                 sentences.append(sentence.format(names=some(names, most=_N_NAMED)))
@@ -118,7 +125,9 @@ class ClassFolders:
         if not self.left_out:
             return []
         kinds = Counter(map(_kind_word, self.left_out))
-        words = [f"{kind} {n}" for kind, n in kinds.most_common()]
+        words = []
+        for kind, n in kinds.most_common():
+            words.append(f"{kind} {n}")
         noun = "entries"
         if len(self.left_out) == 1:
             noun = "entry"
@@ -134,6 +143,7 @@ class ClassFolders:
         except OSError:
             self._note("unreadable", folder)
             return
+        # A path would not do: a link in a circle gives ever longer ones.
         identity = (status.st_dev, status.st_ino)
         if identity in above:  # a link in a circle
             self._note("dead", folder)
@@ -153,6 +163,7 @@ class ClassFolders:
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(folder) as entries:
+                # scandir lists in any order: sorted, two machines say the same.
                 return sorted(entries, key=lambda entry: entry.name)
         except OSError:
             self._note("unreadable", folder)
@@ -161,6 +172,7 @@ class ClassFolders:
     def _is_data_folder(self, entry: os.DirEntry[str]) -> bool:
         """Whether a folder is walked through; it is counted or refused otherwise."""
         path = Path(entry.path)
+        # With a slash at the end, so that `_kind_word` counts it as a folder.
         if is_left_behind_folder(path.name):
             self.left_out[self._name(path) + "/"] = None
             return False
@@ -178,6 +190,7 @@ class ClassFolders:
         if is_left_behind(path.name):
             self.left_out[self._name(path)] = None
             return False
+        # These two note the problem themselves, so that False means refused.
         if not self._is_named_well(path) or not self._leads_inside(entry):
             return False
         try:
@@ -195,21 +208,25 @@ class ClassFolders:
     def _holds_image(self, path: Path, status: os.stat_result) -> bool:
         """Whether a regular file is an image by its name or first bytes. Raises OSError."""
         suffix = path.suffix.lower()
+        # The first bytes are read only where the name says nothing: most trees open no file here.
         if suffix not in NAMED_IMAGES and not self._is_unnamed_image(path, suffix):
             return False
         if status.st_size == 0:
             return self._note("empty", path)
+        # A pointer has the name of the image that it stands for.
         if status.st_size <= MAX_POINTER_BYTES and is_pointer(_head_of(path)):
             return self._note("pointer", path)
         return True
 
     def _is_unnamed_image(self, path: Path, suffix: str) -> bool:
+        """Whether a file whose suffix is none of the usual is an image by its first bytes."""
         head = _head_of(path)
         kind = readable_kind(head)
         if kind is not None and suffix in MORE_SUFFIXES:
             return True
         if kind is not None:
             return self._note("disguised", path, f" ({kind})")
+        # A picture that cannot be read is missing from its class; a PDF beside the images is not.
         foreign = foreign_format(head)
         if foreign is not None and foreign.is_picture:
             return self._note("unsupported", path, f" ({foreign.name})")
@@ -219,6 +236,7 @@ class ClassFolders:
     def _is_first_of_its_file(self, path: Path, status: os.stat_result) -> bool:
         if status.st_ino == 0:  # some file systems number no files
             return True
+        # The same image under two names would count twice, and may lie in two splits.
         name = self._name(path)
         first = self._name_of_file.setdefault((status.st_dev, status.st_ino), name)
         if first != name:
@@ -233,6 +251,7 @@ class ClassFolders:
             return True
         path = Path(entry.path)
         try:
+            # strict: else a link to nothing would pass as a file
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
             return self._note("dead", path)
@@ -240,6 +259,7 @@ class ClassFolders:
             return self._note("dead", path)
         if target.is_relative_to(resolved(self.data_dir)):
             return True
+        # /dev/null, for one: what it is matters more than where it lies
         if not target.is_dir() and not target.is_file():
             return self._note("special", path)
         self._outside.append(

@@ -18,6 +18,7 @@ from ablate.errors import DataError
 from ablate.study.trial import SPLITS, DataSpec
 
 OFFICIAL = {"train": 1020, "val": 1020, "test": 6149}
+# The names in setid.mat. As published, train is the small one: 10 images of each class.
 _KEY_OF_SPLIT = {"train": "trnid", "val": "valid", "test": "tstid"}
 
 
@@ -26,6 +27,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
 
     Raises NotAvailable where they are not below `data_dir` and cannot be fetched.
     """
+    # Nothing of the spec matters: a source with a name is always the same images.
     del spec
     index = data_dir / "flowers102" / "index.csv"
     # The folder of whoever copied the photographs by hand comes before torchvision's.

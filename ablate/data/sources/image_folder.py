@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ablate.data.sources._base import Collection, Item, NotAvailable
@@ -20,8 +20,11 @@ from ablate.data.sources._walk import ClassFolders
 from ablate.errors import DataError, escaped, some
 from ablate.study.trial import DataSpec
 
+# Nobody numbers their own folders: what was in them is known by the digest of every image.
 VERSION = "unversioned; see the fingerprint"
+_WHAT = "a folder or a CSV file"
 _N_NAMED = 5
+# What people give in place of a folder, and what is to be done about it; see `_way_out`.
 _ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
 _TABLES = frozenset({".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json", ".parquet"})
 
@@ -32,23 +35,8 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     Raises NotAvailable where it does not exist, DataError where it leads outside the data folder
     or holds nothing that can be used.
     """
-    what = "a folder or a CSV file"
-    path = data_path(spec, data_dir=data_dir, what=what)
-    remarks: Sequence[str] = ()
-    if path.suffix.lower() == ".csv" and not path.is_dir():
-        columns = rule_columns(spec)
-        class_names, items = read_index(path, root=path.parent, data_dir=data_dir, also=columns)
-        remarks = [*unread_columns_remarks(path, also=columns), *unlisted_remarks(path, items)]
-    elif path.is_dir():
-        name = relative_to(path, data_dir)
-        class_names, items, remarks = _read_folders(path, name, data_dir=data_dir)
-    else:
-        kind = "the pipe, socket or device"
-        if path.is_file():
-            kind = "the file"
-        raise DataError(
-            f"data.path must be {what}, got {kind} '{escaped(spec.path or '')}'{_way_out(path)}."
-        )
+    path = data_path(spec, data_dir=data_dir, what=_WHAT)
+    class_names, items, remarks = _read(path, spec, data_dir=data_dir)
     title = path.name  # a folder's name may hold a point: flowers.v2
     if path.is_file():
         title = path.stem
@@ -62,6 +50,29 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         items=items,
         remarks=tuple(remarks),
     )
+
+
+def _read(
+    path: Path, spec: DataSpec, *, data_dir: Path
+) -> tuple[tuple[str, ...], tuple[Item, ...], Sequence[str]]:
+    """Return class names, items and remarks on them, from an index or from folders."""
+    # a folder may be called `birds.csv`
+    if path.is_dir():
+        return _read_folders(path, relative_to(path, data_dir), data_dir=data_dir)
+    if path.suffix.lower() != ".csv":
+        raise DataError(_neither_text(path, spec.path or ""))
+    columns = rule_columns(spec)
+    class_names, items = read_index(path, root=path.parent, data_dir=data_dir, also=columns)
+    remarks = [*unread_columns_remarks(path, also=columns), *unlisted_remarks(path, items)]
+    return class_names, items, remarks
+
+
+def _neither_text(path: Path, given: str) -> str:
+    """The message for what is neither a folder nor a CSV file."""
+    kind = "the pipe, socket or device"
+    if path.is_file():
+        kind = "the file"
+    return f"data.path must be {_WHAT}, got {kind} '{escaped(given)}'{_way_out(path)}."
 
 
 def _way_out(path: Path) -> str:
@@ -83,10 +94,12 @@ def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
         raise DataError(f"source folder needs data.path: {what} below the data folder.")
     path = below(data_dir, spec.path, what="data.path")
     try:
+        # Three ways to have nothing: only a path that is not there at all lets a fallback stand in.
         path.stat()
     except FileNotFoundError:
         kind: type[DataError] = NotAvailable
         reason = "which does not exist"
+        # A link was set up by somebody, so a dead one is a fault and no reason for a fallback.
         if path.is_symlink():
             kind = DataError
             reason = f"a link to {escaped(str(path.resolve()))}, where nothing is"
@@ -107,27 +120,18 @@ def _read_folders(
 ) -> tuple[tuple[str, ...], tuple[Item, ...], Sequence[str]]:
     """Return class names, items and remarks on them."""
     walk = ClassFolders(root, data_dir)
-    try:
-        tops = split_tops(root, name, folders=walk.folders)
-    except DataError:
-        # A folder that cannot be followed or read may be what is missing: report that first.
-        walk.check()
-        raise
-    folders: list[tuple[Path, Path]] = []
-    for top in tops:
-        for folder in walk.folders(top):
-            folders.append((top, folder))
-    class_names = tuple(sorted({folder.name for _, folder in folders}))
+    tops = _tops(root, name, walk)
+    class_names = _class_names(tops, walk)
     if not class_names:
         walk.check()
         raise DataError(_nothing_text(root, name, walk))
     check_class_names(class_names, where=f"data.path {name}")
-    position = {class_name: i for i, class_name in enumerate(class_names)}
     items: list[Item] = []
-    for top, folder in folders:
-        for image in walk.images(folder):
-            file = NamedFile(image, image.relative_to(root).as_posix())
-            items.append(item_of(file, label=position[folder.name], split=tops[top]))
+    for top, split in tops.items():
+        for folder in walk.folders(top):
+            label = class_names.index(folder.name)
+            items += _items_of(walk, folder, label=label, split=split)
+    # Files above the class folders have no label; without splits the root is the only top.
     for folder in dict.fromkeys([root, *tops]):
         walk.leave_out_files(folder)
     walk.check()
@@ -136,6 +140,32 @@ def _read_folders(
     if items:
         remarks += _remarks(root, name, items, walk)
     return class_names, tuple(items), remarks
+
+
+def _tops(root: Path, name: str, walk: ClassFolders) -> Mapping[Path, str | None]:
+    """The folders whose children are the classes, each with its split. Raises DataError."""
+    try:
+        return split_tops(root, name, folders=walk.folders)
+    except DataError:
+        # A folder that cannot be followed or read may be what is missing: report that first.
+        walk.check()
+        raise
+
+
+def _class_names(tops: Mapping[Path, str | None], walk: ClassFolders) -> tuple[str, ...]:
+    # Classes of all splits together: one that stands in test alone is refused later, by name.
+    names: set[str] = set()
+    for top in tops:
+        for folder in walk.folders(top):
+            names.add(folder.name)
+    return tuple(sorted(names))
+
+
+def _items_of(walk: ClassFolders, folder: Path, *, label: int, split: str | None) -> Iterator[Item]:
+    """The images of one class folder, whose ids are their paths below the root of the walk."""
+    for image in walk.images(folder):
+        file = NamedFile(image, image.relative_to(walk.root).as_posix())
+        yield item_of(file, label=label, split=split)
 
 
 def _check_filled(tops: Mapping[Path, str | None], items: Sequence[Item], name: str) -> None:
@@ -158,6 +188,7 @@ def _check_filled(tops: Mapping[Path, str | None], items: Sequence[Item], name: 
 def _nothing_text(root: Path, name: str, walk: ClassFolders) -> str:
     """The message for a folder without folders: files in it have no label."""
     files = walk.files(root)
+    # The likely mistakes in order of what can be done: an index is there, or only files are.
     tables = _tables_among(files)
     text = f"a folder of images must hold one folder per class, {name} holds none"
     if tables:
@@ -189,11 +220,12 @@ def _remarks(root: Path, name: str, items: Sequence[Item], walk: ClassFolders) -
             "note: images in sub-folders of a class count as images of that class: "
             f"{some(folders, most=_N_NAMED)}"
         )
-    alike = called_alike([item.image_id for item in items])
+    image_ids = [item.image_id for item in items]
+    alike = called_alike(image_ids)
     if alike:
         remarks.append(
-            f"note: {len(alike)} images are called as another one beside them but for the suffix, "
-            f"as masks or copies would be; each is taken: {some(alike, most=_N_NAMED)}"
+            f"note: {len(alike)} images have the name of another one beside them but for the "
+            f"suffix, as masks or copies do; each is used: {some(alike, most=_N_NAMED)}"
         )
     tables = _tables_among(walk.files(root))
     if tables:

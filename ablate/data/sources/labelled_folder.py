@@ -20,6 +20,7 @@ from ablate.errors import DataError, escaped
 from ablate.study.trial import DataSpec
 
 LABELS = "labels.csv"
+# Not a comma, which parts the cells of the list itself.
 SEPARATOR = ";"
 COLUMNS = ("image", "labels", "split")
 """`split` may be missing."""
@@ -32,11 +33,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     list is wrong.
     """
     root = data_path(spec, data_dir=data_dir, what=f"a folder with {LABELS}")
-    if not _has_list(root):
-        raise DataError(
-            f"for task multilabel data.path must be a folder with {LABELS} (columns image and "
-            f"labels), {spec.path!r} has none."
-        )
+    _check_has_list(root, spec)
     class_names, items = read_labels(root / LABELS, data_dir=data_dir, also=rule_columns(spec))
     return Collection(
         title=root.name,
@@ -50,17 +47,26 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     )
 
 
-def _has_list(root: Path) -> bool:
+def _check_has_list(root: Path, spec: DataSpec) -> None:
     try:
-        return (root / LABELS).is_file()
+        has_list = (root / LABELS).is_file()
     except OSError:  # a folder that may be listed but not entered
-        return False
+        has_list = False
+    if not has_list:
+        raise DataError(
+            f"for task multilabel data.path must be a folder with {LABELS} (columns image and "
+            f"labels), {spec.path!r} has none."
+        )
 
 
 def _unread(root: Path) -> list[str]:
     """Lines on other tables that lie beside the list."""
-    others = sorted(escaped(path.name) for path in root.glob("*.csv") if path.name != LABELS)
-    return [f"note: {name} is not read, {LABELS} is" for name in others]
+    lines = []
+    for path in root.glob("*.csv"):
+        if path.name != LABELS:
+            lines.append(f"note: {escaped(path.name)} is not read, {LABELS} is")
+    # sorted, as a file system lists its files in any order
+    return sorted(lines)
 
 
 def read_labels(
@@ -69,25 +75,23 @@ def read_labels(
     """Read a list of images with their labels, `a.jpg,poppy;daisy`.
 
     An empty cell is an image without a label. Paths are relative to the list's folder. `also` are
-    further columns that items keep, as in `read_index`. Returns
-    the class names, sorted, and items in the order of the file. Raises DataError, with the row,
-    where the columns are others, an image is named twice, is missing or lies outside, a label is
-    empty or given twice, or a split has another name.
+    further columns that items keep, as in `read_index`. Returns the class names, sorted, and items
+    in the order of the file. Raises DataError, with the row, where the columns are others, an image
+    is named twice, is missing or lies outside, a label is empty or given twice, or a split has
+    another name.
     """
     kept = also or {}
-    hint = f", and labels are separated by '{SEPARATOR}'"
-    table = read_table(path, read={*COLUMNS, *kept}, hint=hint)
-    check_columns(kept, table)
-    _check_cells(table, kept=kept)
+    table = _checked_table(path, kept)
     labels_of_rows: list[list[str]] = []
     splits: list[str | None] = []
     for row in table.rows:
         labels_of_rows.append(_labels(row, table.name))
         splits.append(split_of_row(row, table.name))
     check_splits_complete(table, splits)
+    # Sorted: the order of the rows decides nothing. An image without a label adds no class.
     class_names = tuple(sorted(set().union(*labels_of_rows)))
     check_class_names(class_names, where=table.name)
-    position = {label: i for i, label in enumerate(class_names)}
+    position = dict(zip(class_names, range(len(class_names)), strict=True))
     files = named_files(table, "image", root=path.parent, data_dir=data_dir, about="labels")
     items = []
     rows = zip(files, labels_of_rows, splits, table.rows, strict=True)
@@ -98,8 +102,23 @@ def read_labels(
     return class_names, tuple(items)
 
 
+def _checked_table(path: Path, kept: Mapping[str, str]) -> Table:
+    """The list with the columns that it must have. Raises DataError."""
+    # Who separates labels by commas gets a row with too many cells: the hint tells the way.
+    hint = f", and labels are separated by '{SEPARATOR}'"
+    table = read_table(path, read={*COLUMNS, *kept}, hint=hint)
+    check_columns(kept, table)
+    _check_cells(table, kept=kept)
+    return table
+
+
 def _check_cells(table: Table, *, kept: Mapping[str, str]) -> None:
-    columns = [column for column in table.columns if column in COLUMNS or column not in kept]
+    columns = []
+    for column in table.columns:
+        # what `group_by` or `split_by` name may stand beside the list's own columns
+        if column in COLUMNS or column not in kept:
+            columns.append(column)
+    # No others: a column for each class, as other tools write it, would be ignored in silence.
     if sorted(columns) not in (sorted(COLUMNS), sorted(COLUMNS[:2])):
         raise DataError(
             f"{table.name} must have the columns image and labels, and perhaps split, "
@@ -116,7 +135,7 @@ def _labels(row: Row, name: str) -> list[str]:
     cell = row.cells["labels"]
     if not cell:  # an image that shows none of the classes
         return []
-    labels = [label.strip() for label in cell.split(SEPARATOR)]
+    labels = list(map(str.strip, cell.split(SEPARATOR)))
     if "" in labels or len(set(labels)) < len(labels):
         raise DataError(
             f"labels must be different and not empty, got {cell!r} in row {row.line} of {name}."

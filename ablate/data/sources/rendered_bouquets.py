@@ -23,6 +23,7 @@ VERSION = "1"
 
 A test compares small versions of some images with stored ones.
 """
+# Another seed than that of rendered_flowers: the two share no picture.
 SEED = 103
 N_IMAGES = {"train": 500, "val": 250, "test": 400}
 SHARE_BY_NUMBER = (0.06, 0.34, 0.4, 0.2)
@@ -44,6 +45,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
 
 
 def _items() -> Iterator[Item]:
+    # Splits of its own: they are official ones, and nothing is drawn from them.
     for split, n in N_IMAGES.items():
         for i in range(n):
             yield _item(split, i)

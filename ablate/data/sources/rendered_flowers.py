@@ -22,6 +22,7 @@ VERSION = "1"
 
 A test compares small versions of some images with stored ones.
 """
+# Never that of a grid file: the data set is the same in every study.
 SEED = 102
 IMAGES_PER_SPECIES = {"train": 30, "val": 20, "test": 30}
 
@@ -49,6 +50,7 @@ def _items() -> Iterator[Item]:
 
 def _item(species_index: int, split: str, i: int) -> Item:
     name = SPECIES[species_index].name
+    # By name and number: another species, or more images, change none that are there.
     key = stream(SEED, "render", name, split, i)
     # Nothing is rendered for the digest: version and key determine the pixels.
     digest = hashlib.sha256(f"rendered_flowers {VERSION} {name} {key}".encode()).hexdigest()

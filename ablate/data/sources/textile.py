@@ -14,6 +14,7 @@ from ablate.data.sources._base import Collection, Item, NotAvailable
 from ablate.data.sources._files import file_item
 from ablate.study.trial import DataSpec
 
+# Not sorted by name: label 0 is the surface without a defect.
 CLASS_NAMES = ("nominal", "local", "global")
 
 
@@ -24,6 +25,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     """
     del spec, data_dir
     try:
+        # here, as it is an optional package
         import conformal_clip_data
     except ImportError:
         raise NotAvailable(

@@ -29,7 +29,9 @@ class Download:
     """How torchvision calls the splits of one data set, and where it fetches it from."""
 
     home: str
+    """Page or file of the data set, asked whether it answers before torchvision downloads."""
     argument: str
+    """How the data set's class calls the parameter that chooses a split."""
     splits: Mapping[str, Any]
     """split -> value of `argument`."""
 
@@ -58,6 +60,7 @@ DOWNLOADS: dict[str, Download] = {
     "STL10": Download("http://ai.stanford.edu/~acoates/stl10/", "split", _TWO),
     "Food101": Download("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "split", _TWO),
     "GTSRB": Download("https://sid.erda.dk/", "split", _TWO),
+    # trainval is taken whole: val is drawn from it, by the seed of the grid file.
     "OxfordIIITPet": Download(
         "https://www.robots.ox.ac.uk/~vgg/data/pets/",
         "split",
@@ -90,6 +93,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     download = DOWNLOADS[name]
     parts: dict[str, Any] = {}
     items: list[Item] = []
+    # Where there is no val, the data set's own train is cut by `data.splits`.
     for split in download.splits:
         parts[split] = _open(name, split, data_dir=data_dir)
         items += _items(parts[split], split)
@@ -154,6 +158,7 @@ def _labels(part: Any) -> Any:
         labels = getattr(part, attribute, None)
         if labels is not None:
             return labels
+    # Last resort: decodes every image once to see its label.
     labels = []
     for i in range(len(part)):
         labels.append(part[i][1])
@@ -163,6 +168,7 @@ def _labels(part: Any) -> Any:
 def _class_names(part: Any) -> tuple[str, ...]:
     names = getattr(part, "classes", None)
     if not names:  # SVHN, for one, has numbers alone
+        # labels count from 0, and train has every class
         names = range(int(max(_labels(part))) + 1)
     return tuple(map(str, names))
 

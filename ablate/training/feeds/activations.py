@@ -69,6 +69,7 @@ class ActivationCache:
 
     def _build_ahead(self, view: View, others: Iterable[View], use: CacheUse) -> None:
         """Build other views for as long as another process builds this one."""
+        # In the order in which the trial will need them; locks are tried, not waited for.
         for other in others:
             if not self._is_busy(view):
                 return
@@ -96,6 +97,7 @@ class ActivationCache:
     def _from_deepest(self, view: View, use: CacheUse) -> Rows:
         """Start from the deepest split point whose rows are there, else from the images."""
         for number in reversed(range(len(view.split_points))):
+            # A view kept for a shallower freeze depth: only the units in between are left to run.
             rows = self._open(self._entry(view, number), use)
             if rows is not None:
                 return self._go_on(view, rows, number, use)
@@ -122,6 +124,7 @@ class ActivationCache:
         """Every split point's rows in one pass over the images; those worth it are kept."""
         built = build_rows(view.from_images())
         use.made(built[-1])
+        # Those that other trials go on from, as well as this one's own.
         for number in sorted(view.kept):
             self._keep(view, number, built[number], use)
         return built[-1]
@@ -134,6 +137,7 @@ class ActivationCache:
             return open_entry(entry)
         except (OSError, ValueError) as error:
             use.problems.append(f"cache entry {entry.name} was damaged and is built again: {error}")
+            # Dropped, so that it is built again and no later trial meets it.
             shutil.rmtree(entry, ignore_errors=True)
             return None
 
@@ -160,6 +164,7 @@ class ActivationCache:
         """Whether another process holds a view's lock now."""
         try:
             with self._lock(view).open("rb") as file:
+                # Closing the file lets go at once of what this look may have taken.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True

@@ -29,7 +29,10 @@ def split_batches(order: NDArray[np.int64], *, batch_size: int) -> list[NDArray[
 
 def in_order(rows: NDArray[np.int64], *, batch_size: int) -> list[NDArray[np.int64]]:
     """Cut rows (N,) into batches as they stand."""
-    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    batches = []
+    for start in range(0, len(rows), batch_size):
+        batches.append(rows[start : start + batch_size])
+    return batches
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class ImageFeed:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the epoch's batches in the epoch's order, each image in its view of that epoch."""
         order = self.sampling.epoch(seed=seed, epoch=epoch)
+        # Once an epoch: kept views are opened, or their drawing begins, before the first batch.
         draw = self._drawer(policy=policy, seed=seed, epoch=epoch)
         for batch in split_batches(order, batch_size=batch_size):
             yield self._normalised(draw(batch.tolist())), self._labels(batch)
@@ -77,6 +81,7 @@ class ImageFeed:
         Those are the images of `train` without their order and labels, (B, 3, H, W).
         """
         draw = self._drawer(policy=policy, seed=seed, epoch=epoch)
+        # Few shots leave none out here: what is computed from all images is what others share.
         for start in range(0, len(self), batch_size):
             yield self._normalised(draw(range(start, min(start + batch_size, len(self)))))
 
@@ -95,6 +100,7 @@ class ImageFeed:
         images = images.to(self.compute.device, non_blocking=True)
         if self.compute.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
+        # on the device, in float32: mean and deviation of the backbone's own pretraining
         return self.preprocessing.normalised(images)
 
     def _labels(self, batch: NDArray[np.int64]) -> Tensor:

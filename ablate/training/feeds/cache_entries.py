@@ -25,6 +25,7 @@ from ablate.training.feeds.rows import Rows
 
 _NUMPY_DTYPES: Mapping[str, type[np.generic]] = {
     "float32": np.float32,
+    # NumPy has no bfloat16: its bits travel as whole numbers of the same size
     "bfloat16": np.uint16,
     "float16": np.float16,
     "uint8": np.uint8,
@@ -56,6 +57,7 @@ def _verify(entry: Path, kept: KeptRows) -> None:
 
 def write_entry(entry: Path, rows: Rows, identity: dict[str, Any], split_point: str) -> None:
     """Write rows beside their place, then rename: an entry is whole or absent. Raises OSError."""
+    # With the process id: one that was killed leaves a name that nobody else writes to.
     temporary = entry.with_name(f"{entry.name}.{os.getpid()}.part")
     try:
         temporary.mkdir()
@@ -81,9 +83,15 @@ def make_room(folder: Path, n_bytes: int, *, max_bytes: float) -> bool:
     """Drop entries, least recently used first, until `n_bytes` fit; False where they never will."""
     if n_bytes > max_bytes:
         return False
-    entries = [entry for entry in folder.iterdir() if (entry / META).is_file()]
+    # Only whole entries: locks and what is being written are somebody's work.
+    entries: list[Path] = []
+    sizes: dict[Path, int] = {}
+    for entry in folder.iterdir():
+        if (entry / META).is_file():
+            entries.append(entry)
+            sizes[entry] = _size_of(entry / ROWS)
+    # the folder's time is that of its last use, see `open_entry`
     entries.sort(key=lambda entry: entry.stat().st_mtime)
-    sizes = {entry: _size_of(entry / ROWS) for entry in entries}
     total = sum(sizes.values())
     for entry in entries:
         if total + n_bytes <= max_bytes:

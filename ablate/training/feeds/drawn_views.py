@@ -39,6 +39,7 @@ SPLIT_POINT = "images"
 """What stands in the place of a network's split point."""
 VERSION = 1
 """Part of the key; grows when the same policy would give other pixels."""
+# Images drawn at a time; each view is drawn by itself, so no number depends on it.
 _BATCH = 64
 
 
@@ -66,20 +67,23 @@ class DrawnViews:
         """
         if not self._is_worth_keeping(policy):
             return None
-        view, *later = [
-            self._view(policy, seed, number)
-            for number in range(epoch, max(self.n_epochs, epoch + 1))
-        ]
+        later = []
+        for number in range(epoch + 1, self.n_epochs):
+            later.append(self._view(policy, seed, number))
+        view = self._view(policy, seed, epoch)
         return self.cache.rows_at_once(view, self.use, meanwhile=later)
 
     def _is_worth_keeping(self, policy: str) -> bool:
+        # bytes of one epoch: three channels, one byte each
         n_bytes = len(self.split.labels) * 3 * self.preprocessing.image_size**2
         room = SHARE_OF_CACHE * self.cache.max_gb * 1e9
+        # Worth it where drawing costs more than reading, and all epochs fit at once.
         is_small = n_bytes <= MAX_VIEW_BYTES and n_bytes * self.n_epochs <= room
         return is_small and level_of(policy) not in CHEAP_LEVELS
 
     def _view(self, policy: str, seed: int, epoch: int) -> View:
         identity: dict[str, Any] = {
+            # `ablate cache` lists entries by backbone; pixels are of none
             "backbone": "any",
             "images": self.images,
             "split": "train",
@@ -88,8 +92,10 @@ class DrawnViews:
             "epoch": epoch,
             "image_size": self.preprocessing.image_size,
             "interpolation": self.preprocessing.interpolation,
+            # whatever else could change a pixel: code, libraries, threads
             "drawing": [VERSION, torch.__version__, torchvision.__version__, self.threads],
         }
+        # Crops are cut from the finer images where there are some: other pixels.
         if self.split.fine is not None:
             identity["fine"] = int(self.split.fine.shape[1])
 

@@ -89,11 +89,13 @@ class KeptFeed:
         if policy == CLEAN:
             rows = self._clean_rows()
         else:
-            self.prefix.ahead.of_train = [
-                self.view(policy, seed=seed, epoch=later)
-                for later in range(epoch + 1, self.n_epochs)
-            ]
+            # What this process may build while another one builds the view of this epoch.
+            ahead = self.prefix.ahead
+            ahead.of_train = []
+            for later in range(epoch + 1, self.n_epochs):
+                ahead.of_train.append(self.view(policy, seed=seed, epoch=later))
             rows = self._rows(policy, seed=seed, epoch=epoch)
+        # Rows lie in the stored order; an epoch takes them in the order that it would take images.
         order = self.images.sampling.epoch(seed=seed, epoch=epoch)
         for batch in split_batches(order, batch_size=batch_size):
             yield self._batch(rows, batch)
@@ -105,6 +107,7 @@ class KeptFeed:
             yield self._batch(rows, batch)
 
     def _batch(self, rows: Rows, batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        # Rows lie on disk or in memory: batch by batch to the device, as images would be.
         device = self.images.compute.device
         labels = torch.from_numpy(self.images.split.labels[batch])
         return (
@@ -114,6 +117,7 @@ class KeptFeed:
 
     def _clean_rows(self) -> Rows:
         if not self._clean:
+            # seed and epoch are no part of a clean view: 0 for both names one view for all
             self._clean.append(self._rows(CLEAN, seed=0, epoch=0))
         return self._clean[0]
 
@@ -125,6 +129,7 @@ class KeptFeed:
 
     def view(self, policy: str, *, seed: int, epoch: int) -> View:
         """What the cache is asked for: the split as an epoch shows it, at the split points."""
+        # Crops of a finer train split are other pixels under the same policy.
         fine_size = None
         if self.images.split.fine is not None:
             fine_size = int(self.images.split.fine.shape[1])
@@ -154,6 +159,7 @@ class KeptFeed:
                 policy=policy, seed=seed, epoch=epoch, batch_size=PREFIX_BATCH
             )
             for images in batches:
+                # In the precision that the trial trains in: it is a part of the key.
                 with torch.no_grad(), self.prefix.autocast():
                     yield self.prefix.split.prefix(images)
 
@@ -161,6 +167,7 @@ class KeptFeed:
 
     def _from_rows(self, rows: Rows, number: int) -> Iterator[Tensor]:
         """Rows of an earlier split point, `number` -> batches at the last one."""
+        # All images of the split, not those of a few-shot subset: others share these rows.
         every_image = np.arange(len(self.images))
         for positions in in_order(every_image, batch_size=PREFIX_BATCH):
             batch, _ = self._batch(rows, positions)

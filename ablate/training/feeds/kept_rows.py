@@ -50,6 +50,7 @@ def read_meta(entry: Path) -> KeptRows:
     try:
         values = unsealed_json((entry / META).read_bytes(), fields=_FIELDS)
         kept = _checked(values)
+        # inside the try: an unknown dtype is damage as well
         n_bytes = kept.n_bytes
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"its {META} is damaged ({error!r})") from None
@@ -63,6 +64,7 @@ def _checked(values: Mapping[str, Any]) -> KeptRows:
     """The values with their types: JSON of a damaged file may hold anything. Raises ValueError."""
     # `type() is` and not isinstance: True and False are instances of int.
     shape = tuple(values["shape"])
+    # A wrong type would only fail deep inside NumPy, or map the file in another form.
     is_shape = all(type(n) is int and n >= 0 for n in shape)
     is_time = type(values["build_s"]) in (int, float) and values["build_s"] >= 0
     is_named = isinstance(values["door"], str) and isinstance(values["identity"], dict)
@@ -85,6 +87,7 @@ def write_meta(entry: Path, kept: KeptRows) -> None:
         "dtype": kept.dtype,
         "sha256": kept.sha256,
         "build_s": kept.build_s,
+        # The word of former versions: entries of both are read by both.
         "door": kept.split_point,
         "identity": kept.identity,
     }

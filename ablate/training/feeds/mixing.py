@@ -43,6 +43,7 @@ class MixedFeed:
     def _images_and_membership(self) -> ImageFeed:
         """The feed with 0 and 1 for each class (N, C) in place of labels: they can be mixed."""
         split = self.images.split
+        # 0 and 1, so that a share of a label is a number between them.
         membership = targets_of_array(split.labels, n_classes=self.n_classes).membership()
         return replace(self.images, split=replace(split, labels=membership))
 
@@ -57,6 +58,7 @@ class MixedFeed:
             policy=policy, seed=seed, epoch=epoch, batch_size=batch_size
         )
         for step, (images, membership) in enumerate(batches):
+            # By epoch and step: a trial that goes on from a checkpoint mixes the same pairs.
             rng = np.random.Generator(np.random.Philox(stream(seed, "mix", epoch, step)))
             shares = membership.float()
             yield mixed(images, shares, rng, mixup=self.mixup, cutmix=self.cutmix)
@@ -74,9 +76,13 @@ def mixed(
     Blended (mixup: Zhang et al., 2018), or with a box of the other image (cutmix: Yun et al.,
     2019).
     """
+    # The coin is tossed only where both are on.
     is_blend = bool(mixup) and (not cutmix or rng.random() < 0.5)
-    alpha = mixup if is_blend else cutmix
+    alpha = cutmix
+    if is_blend:
+        alpha = mixup
     kept = float(rng.beta(alpha, alpha))
+    # An image may meet itself: then it stays as it is.
     other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
     if is_blend:
         return torch.lerp(images[other], images, kept), torch.lerp(shares[other], shares, kept)

@@ -27,7 +27,9 @@ class Rows:
 
     def batch(self, indices: NDArray[np.int64]) -> Tensor:
         """Return the rows of some images, (B, ...), on the CPU."""
-        return torch.from_numpy(np.ascontiguousarray(self.values[indices])).view(self.dtype)
+        rows = np.ascontiguousarray(self.values[indices])
+        # view, not a conversion: the uint16 of bfloat16 rows are its bits
+        return torch.from_numpy(rows).view(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class View:
 class CacheUse:
     """What a trial got from the cache; filled as it goes."""
 
+    # Views computed from images, and views that were there; seconds spent and seconds saved.
     n_built: int = 0
     n_reused: int = 0
     build_s: float = 0.0
@@ -90,15 +93,20 @@ def build_rows(batches: Iterable[tuple[Tensor, ...]]) -> tuple[Rows, ...]:
     for batch in batches:
         if not columns:
             columns = [[] for _ in batch]
+        # One column a split point: a pass gives those of all of them at once.
         for column, activations in zip(columns, batch, strict=True):
             # Off the device at once: a view is larger than what a GPU has left beside a network.
             column.append(activations.cpu().contiguous())
     whole = [torch.cat(column) for column in columns]
     build_s = time.perf_counter() - started
-    return tuple(Rows(_as_array(values), values.dtype, build_s) for values in whole)
+    rows = []
+    for values in whole:
+        rows.append(Rows(_as_array(values), values.dtype, build_s))
+    return tuple(rows)
 
 
 def _as_array(values: Tensor) -> NDArray[Any]:
+    # torch refuses numpy() for it; see `_NUMPY_DTYPES` for the way back
     if values.dtype == torch.bfloat16:
         return values.view(torch.uint16).numpy()
     return values.numpy()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ablate.streams import stream
 
 Sampler = Literal["shuffle", "balanced", "sqrt"]
+# Weight of an image: the number of images of its class to this power.
 _POWER = {"balanced": -1.0, "sqrt": -0.5}
 
 
@@ -29,7 +30,9 @@ class Sampling:
         """Positions in the split, in the order of an epoch, as many as there are rows."""
         if self.sampler == "shuffle":
             return self.rows[epoch_order(len(self.rows), seed=seed, epoch=epoch)]
+        # (N,): balanced gives every class the same sum, sqrt the root of its size.
         weights = np.bincount(self.labels).astype(np.float64)[self.labels] ** _POWER[self.sampler]
+        # The stream of the plain shuffle: "order" of seed and epoch, whatever the arm.
         rng = np.random.Generator(np.random.Philox(key=stream(seed, "order", epoch)))
         return self.rows[rng.choice(len(self.rows), size=len(self.rows), p=weights / weights.sum())]
 
@@ -56,9 +59,13 @@ def few_shot_rows(
     """
     if shots is None:
         return np.arange(len(labels))
-    rank = np.array([stream(seed, "shots", image_id) for image_id in image_ids])
+    ranks = []
+    for image_id in image_ids:
+        ranks.append(stream(seed, "shots", image_id))
+    rank = np.array(ranks)
     chosen = []
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
+        # stable: equal ranks, which a hash may give, keep the stored order
         chosen.append(rows[np.argsort(rank[rows], kind="stable")[:shots]])
     return np.sort(np.concatenate(chosen))

@@ -107,8 +107,10 @@ def open_trained_part(
     use = use or CacheUse()
     n_epochs = n_epochs or recipe.epochs
     feeds = _image_feeds(network, store, recipe=recipe, compute=compute, seed=seed)
+    # Before mixing: a mixed feed takes its single images from here.
     if sharing is not None and recipe.shots is None:
         feeds["train"] = _drawn_once(feeds["train"], store, sharing, use, n_epochs=n_epochs)
+    # Three ways: mixed images and unshared ones run whole, the rest is split where that pays.
     if recipe.mixup or recipe.cutmix:
         trained_part = _whole(
             network, feeds, use, "train images are mixed, kept activations are of single images"
@@ -120,10 +122,12 @@ def open_trained_part(
     else:
         trunk = trunk_of(network, store, recipe=recipe, compute=compute)
         prefix = _split(network, feeds, trunk, autocast=autocast, sharing=sharing, use=use)
+        # A reason in place of a prefix: the record shows it.
         if isinstance(prefix, str):
             trained_part = _whole(network, feeds, use, prefix)
         else:
             trained_part = _on_kept_rows(prefix, feeds, n_epochs=n_epochs)
+    # The record tells for each phase where it was split, or why not.
     use.cuts.append(trained_part.cut)
     return trained_part
 
@@ -161,20 +165,23 @@ def _image_feeds(
     network: Network, store: ImageStore, *, recipe: Recipe, compute: Compute, seed: int
 ) -> dict[str, ImageFeed]:
     samplings = {"train": train_sampling(recipe, store, seed=seed)}
+    # few shots and samplers are of train alone: scores are over every image
     for name in ("val", "test"):
         samplings[name] = every_image(store.split(name).labels)
-    return {
-        name: ImageFeed(store.split(name), network.preprocessing, compute, sampling)
-        for name, sampling in samplings.items()
-    }
+    feeds = {}
+    for name, sampling in samplings.items():
+        feeds[name] = ImageFeed(store.split(name), network.preprocessing, compute, sampling)
+    return feeds
 
 
 def _drawn_once(
     feed: ImageFeed, store: ImageStore, sharing: Sharing, use: CacheUse, *, n_epochs: int
 ) -> ImageFeed:
     """The train feed with views that others draw too kept for them; few-shot trials draw few."""
+    # Nobody else comes for the views: keeping them would cost more than it saves.
     if sharing.n_drawers < 2:
         return feed
+    # A CacheUse of its own: what is counted there is drawn views, and only the problems are shared.
     drawn = DrawnViews(
         sharing.cache,
         feed.split,
@@ -204,9 +211,14 @@ def _whole(
 
 def _on_kept_rows(prefix: Prefix, feeds: Mapping[str, ImageFeed], *, n_epochs: int) -> TrainedPart:
     """Kept activations of the prefix through the suffix."""
-    kept = {name: KeptFeed(feed, name, prefix, n_epochs) for name, feed in feeds.items()}
-    prefix.ahead.held_out = [kept[name].view(CLEAN, seed=0, epoch=0) for name in ("val", "test")]
+    kept = {}
+    for name, feed in feeds.items():
+        kept[name] = KeptFeed(feed, name, prefix, n_epochs)
+    # While another process computes train, this one may go ahead with what it needs anyway.
+    for name in ("val", "test"):
+        prefix.ahead.held_out.append(kept[name].view(CLEAN, seed=0, epoch=0))
     split = prefix.split
+    # The deepest split point is this trial's own; those before it are where others split.
     last = len(split.split_points) - 1
     return TrainedPart(
         kept["train"],
@@ -230,6 +242,7 @@ def _split(
     use: CacheUse,
 ) -> Prefix | str:
     """Split the network in place; a reason where that cannot be done, or does not pay."""
+    # Real images, to see what the network does with them: a split is found by watching a pass.
     images = next(feeds["train"].view(policy=CLEAN, seed=0, epoch=0, batch_size=N_CHECKED))
     split = split_network(
         network,
@@ -243,8 +256,10 @@ def _split(
     kept = _worth_keeping(split, trunk, feeds)
     last = len(split.split_points) - 1
     if last not in kept:
+        # In place, so it must be taken back before the network runs whole.
         split.undo()
-        row, point = split.row_text(last), split.split_points[last]
+        row = split.row_text(last)
+        point = split.split_points[last]
         return f"{row} an image at {point} cost more to keep than to compute"
     return Prefix(split, trunk, autocast, kept, sharing, use, Ahead())
 
@@ -253,11 +268,13 @@ def _worth_keeping(
     split: SplitNetwork, trunk: FrozenTrunk, feeds: Mapping[str, ImageFeed]
 ) -> frozenset[int]:
     """Numbers of the split points whose activations are cheaper to keep than to compute."""
+    # The largest split decides for all: one trial keeps all its splits at the same points.
     longest = max(len(feed) for feed in feeds.values())
     train = feeds["train"]
     side = train.preprocessing.image_size
     kept = set()
     for number, point in enumerate(split.split_points):
+        # Two bounds: a view must fit in memory, and reading it must be faster than computing it.
         is_small = split.row_bytes(number) * longest <= MAX_VIEW_BYTES
         device = train.compute.device
         if is_small and is_worth_keeping(trunk.backbone, side, point, device=device):

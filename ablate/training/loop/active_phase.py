@@ -6,7 +6,7 @@ Made anew for every phase, so nothing of an optimizer survives a change.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,12 +79,12 @@ def open_phase(
     """
     phases = phases_of(recipe)
     phase = phases[number]
+    # One phase is a recipe of its own: what builds optimizers and schedules knows no phases.
     phase_recipe = at_phase(recipe, phase)
     frozen_network = _freeze_for_phase(network, recipe, number)
-    last_epoch = sum(earlier.epochs for earlier in phases[: number + 1])
-    trained_part = open_trained_part(frozen_network, last_epoch)
+    # Cached views are asked for up to the phase's last epoch, and none beyond.
+    trained_part = open_trained_part(frozen_network, _last_epoch(phases, number))
     optimizer = make_optimizer(frozen_network, phase_recipe)
-    batches = split_batches(np.arange(len(trained_part.train.labels)), batch_size=recipe.batch_size)
     compute = trained_part.compute
     return ActivePhase(
         phase=phase,
@@ -98,24 +98,35 @@ def open_phase(
         scaler=torch.amp.GradScaler(compute.device, enabled=compute.precision == "fp16"),
         ema=ema_of(network, recipe),
         l2_sp=l2_sp,
-        n_steps=len(batches) * phase.epochs,
+        n_steps=_steps_per_epoch(trained_part, recipe) * phase.epochs,
     )
+
+
+def _last_epoch(phases: Sequence[Phase], number: int) -> int:
+    """Epochs, over all phases, after which a phase ends at the latest."""
+    n_epochs = 0
+    for phase in phases[: number + 1]:
+        n_epochs += phase.epochs
+    return n_epochs
+
+
+def _steps_per_epoch(trained_part: TrainedPart, recipe: Recipe) -> int:
+    # as the feeds cut an epoch: a last batch of one image joins the one before it
+    every_image = np.arange(len(trained_part.train.labels))
+    return len(split_batches(every_image, batch_size=recipe.batch_size))
 
 
 def phase_facts(network: Network, recipe: Recipe) -> tuple[PhaseFact, ...]:
     """What each phase trains."""
     n_units = len(network.units)
     depths = phase_depths(recipe, n_units=n_units)
+    # Before the first phase everything counts as frozen, so what it trains is what it thaws.
     earlier_depth = n_units
     facts = []
     for phase, depth in zip(phases_of(recipe), depths, strict=True):
-        patience = None
-        # a phase that ends by its epochs may carry the recipe's patience, and never asks it
-        if phase.until != "epochs":
-            patience = phase.patience
         fact = PhaseFact(
             epochs=phase.epochs,
-            patience=patience,
+            patience=_asked_patience(phase),
             freeze_depth=depth,
             n_units=n_units,
             thawed=tuple(unit.name for unit in network.units[depth:earlier_depth]),
@@ -123,6 +134,13 @@ def phase_facts(network: Network, recipe: Recipe) -> tuple[PhaseFact, ...]:
         facts.append(fact)
         earlier_depth = depth
     return tuple(facts)
+
+
+def _asked_patience(phase: Phase) -> int | None:
+    # a phase that ends by its epochs may carry the recipe's patience, and never asks it
+    if phase.until == "epochs":
+        return None
+    return phase.patience
 
 
 def _freeze_for_phase(network: Network, recipe: Recipe, number: int) -> Network:

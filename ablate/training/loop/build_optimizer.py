@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ablate.model.network import Network
@@ -15,20 +17,26 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     torch's AdamW, torch's SGD with Nesterov's momentum, or the one of that name from timm's
     factory.
     """
+    # Each group brings its own LR and weight decay; lr below is only what torch asks for.
     groups = param_groups(network, recipe)
     # one kernel for all parameters, where every torch that is supported has it
     is_fused = next(network.module.parameters()).device.type in ("cpu", "cuda")
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups,
-            lr=recipe.head_lr,
-            momentum=recipe.momentum,
-            # torch refuses Nesterov's form without momentum
-            nesterov=recipe.momentum > 0,
-            fused=is_fused,
-        )
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.head_lr, fused=is_fused)
+    if recipe.optimizer != "sgd":
+        return _of_timm(groups, recipe)
+    return torch.optim.SGD(
+        groups,
+        lr=recipe.head_lr,
+        momentum=recipe.momentum,
+        # torch refuses Nesterov's form without momentum
+        nesterov=recipe.momentum > 0,
+        fused=is_fused,
+    )
+
+
+def _of_timm(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    # Only here: it loads every optimizer of timm.
     from timm.optim import create_optimizer_v2
 
     optimizer: torch.optim.Optimizer = create_optimizer_v2(

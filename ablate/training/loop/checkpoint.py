@@ -30,6 +30,7 @@ from ablate.training.loop.optimizer_state import load_optimizer, optimizer_state
 from ablate.training.loop.training_progress import Best, TrainingProgress
 
 FILE = "checkpoint.safetensors"
+# Part of the identity: a checkpoint of another version is left aside, and nothing is migrated.
 VERSION = 3
 _SHA256 = "sha256"
 _LOG = logging.getLogger(__name__)
@@ -48,12 +49,14 @@ class Kept:
 
         `active` is the phase that `progress` names.
         """
+        # What moves and nothing else: frozen weights come from the backbone, as at the start.
         load_delta(active.whole, _below("network", self._tensors))
         optimizer_tensors = _below("optimizer", self._tensors)
         load_optimizer(active.optimizer, optimizer_tensors, self._header["optimizer"])
         active.scaler.load_state_dict(self._header["scaler"])
         if active.ema is not None:
             active.ema.load(_below("average", self._tensors))
+        # Last: building and loading above may draw from torch's generators.
         _set_generators(_below("generator", self._tensors))
 
 
@@ -70,8 +73,10 @@ class Checkpoint:
         None is kept sooner than `every_s` seconds after the one before: short trials pay nothing.
         """
         self._path = None if folder is None else folder / FILE
+        # torch's version, too: other kernels round otherwise, and half a trial each is no trial
         self._identity = {"version": VERSION, "torch": torch.__version__, **identity}
         self._every_s = every_s
+        # monotonic: a clock that is set back must not stop checkpoints
         self._last_saved = time.monotonic()
 
     def read(self) -> Kept | None:
@@ -97,19 +102,12 @@ class Checkpoint:
 
         A disk that is full costs the checkpoint, not the trial.
         """
+        # Without a best epoch there would be nothing to go back to, and `Best` could not be read.
         is_due = time.monotonic() - self._last_saved >= self._every_s
         if self._path is None or not is_due or progress.best is None:
             return
         optimizer_tensors, optimizer_values = optimizer_state(active.optimizer)
-        tensors = {
-            **_above("network", delta(active.whole)),
-            **_above("optimizer", optimizer_tensors),
-            **_above("average", _averaged(active)),
-            **_above("generator", _generators()),
-            **_above("best", progress.best.state),
-            "predictions": torch.from_numpy(np.ascontiguousarray(progress.best.predictions)),
-        }
-        # torch's generators among the tensors: their states are bytes
+        tensors = _tensors_of(active, optimizer_tensors, progress.best)
         header = {
             "identity": self._identity,
             "optimizer": optimizer_values,
@@ -132,8 +130,7 @@ class Checkpoint:
             header = json.loads(metadata["ablate"])
             if header["identity"] != self._identity:
                 return None
-            names = file.keys()  # not a dictionary: it cannot be iterated over
-            tensors = {name: file.get_tensor(name) for name in names}
+            tensors = _all_tensors(file)
         if _digest(tensors, metadata["ablate"]) != metadata[_SHA256]:
             raise ValueError("its digest does not match")
         values = header["progress"]
@@ -145,11 +142,36 @@ class Checkpoint:
         return Kept(TrainingProgress(**{**values, "best": best}), header, tensors)
 
 
+def _tensors_of(
+    active: ActivePhase, optimizer_tensors: Mapping[str, Tensor], best: Best
+) -> dict[str, Tensor]:
+    # Named by what they belong to, as `put_back` asks for them.
+    return {
+        **_above("network", delta(active.whole)),
+        **_above("optimizer", optimizer_tensors),
+        **_above("average", _averaged(active)),
+        # torch's generators among the tensors: their states are bytes
+        **_above("generator", _generators()),
+        **_above("best", best.state),
+        "predictions": torch.from_numpy(np.ascontiguousarray(best.predictions)),
+    }
+
+
+def _all_tensors(file: Any) -> dict[str, Tensor]:
+    """Every tensor of an open safetensors file, by name."""
+    tensors = {}
+    names = file.keys()  # not a dictionary: it cannot be iterated over
+    for name in names:
+        tensors[name] = file.get_tensor(name)
+    return tensors
+
+
 def _write(path: Path, tensors: dict[str, Tensor], header: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata={"ablate": header, _SHA256: _digest(tensors, header)})
     with part.open("rb") as file:
+        # before the rename: else a power cut may leave the name without the content
         os.fsync(file.fileno())
     # atomic on one file system: a reader sees the former file or this one
     part.replace(path)
@@ -163,7 +185,10 @@ def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
 def _averaged(active: ActivePhase) -> dict[str, Tensor]:
     if active.ema is None:
         return {}
-    return {name: tensor.cpu().contiguous() for name, tensor in active.ema.tensors.items()}
+    averaged = {}
+    for name, tensor in active.ema.tensors.items():
+        averaged[name] = tensor.cpu().contiguous()  # safetensors stores contiguous tensors alone
+    return averaged
 
 
 def _generators() -> dict[str, Tensor]:
@@ -185,7 +210,10 @@ def _set_generators(states: Mapping[str, Tensor]) -> None:
 
 def _above(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors by name -> the same by `prefix/name`."""
-    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+    above = {}
+    for name, tensor in tensors.items():
+        above[f"{prefix}/{name}"] = tensor
+    return above
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -30,29 +30,35 @@ class EMA:
 
     def __init__(self, network: Network, *, decay: float) -> None:
         self._decay = decay
+        # The network's own tensors, not copies: they show the weights after every step.
         self._live = movable(network)
         self.tensors = _copies(self._live)
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights after a step."""
-        floating = [name for name, tensor in self._live.items() if tensor.is_floating_point()]
-        means = [self.tensors[name] for name in floating]
-        weights = [self._live[name] for name in floating]
+        means = []
+        weights = []
+        for name, tensor in self._live.items():
+            if tensor.is_floating_point():
+                means.append(self.tensors[name])
+                weights.append(tensor)
+            else:
+                self.tensors[name].copy_(tensor)
         # one call for all tensors instead of one for each
         torch._foreach_lerp_(means, weights, 1.0 - self._decay)
-        for name in self._live.keys() - set(floating):
-            self.tensors[name].copy_(self._live[name])
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from a mean that was kept."""
+        # Into the tensors that are there, which may lie on a GPU.
         for name, tensor in self.tensors.items():
             tensor.copy_(tensors[name])
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Put the mean into the network; the weights come back at the end, bit for bit."""
+        # Copied out and back in: undoing the average by arithmetic would round.
         weights = _copies(self._live)
         self._fill(self.tensors)
         try:
@@ -67,4 +73,7 @@ class EMA:
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    copies = {}
+    for name, tensor in tensors.items():
+        copies[name] = tensor.detach().clone()
+    return copies

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -29,6 +29,7 @@ from ablate.training.tasks._base import Task
 
 EmitEpoch = Callable[[int, int, dict[str, float]], None]
 """Takes (epoch, n_epochs, metrics of the epoch)."""
+# Images at a time where memory is not short, see `_eval_batch`.
 EVAL_BATCH = 64
 
 
@@ -67,12 +68,15 @@ def fit(
     """
     recipe = setup.recipe
     phases = phases_of(recipe)
+    # Before the checkpoint is put back: the start is where training began, not where it broke off.
     l2_sp = l2_sp_of(network, recipe)
     kept = checkpoint.read()
     progress = TrainingProgress() if kept is None else kept.progress
+    # Pruners and plots see a trial that goes on as one that never stopped.
     for epoch, metrics in enumerate(progress.history):
         emit(epoch, n_epochs(recipe), metrics)
 
+    # From the phase that was broken off; those before it are in the weights.
     for number in range(progress.phase, len(phases)):
         active = open_phase(
             network, recipe, number, open_trained_part=open_trained_part, l2_sp=l2_sp
@@ -98,7 +102,12 @@ def fit(
         if number + 1 < len(phases):
             active.trained_part.close()
 
-    best = best_of(progress, setup.select_by)
+    return _found(progress, setup.select_by, active.trained_part)
+
+
+def _found(progress: TrainingProgress, select_by: str, trained_part: TrainedPart) -> Fit:
+    """What the whole of training found."""
+    best = best_of(progress, select_by)
     return Fit(
         best_epoch=best.epoch,
         val_scores=best.scores,
@@ -106,7 +115,7 @@ def fit(
         n_epochs=progress.n_epochs,
         n_steps=progress.n_steps,
         train_s=progress.train_s,
-        trained_part=active.trained_part,
+        trained_part=trained_part,
     )
 
 
@@ -134,6 +143,7 @@ def is_over(phase: Phase, progress: TrainingProgress) -> bool:
         return True
     if phase.patience is None or progress.best is None:
         return False
+    # the best one may lie in an earlier phase: waiting begins with this phase all the same
     last_before = progress.first_epoch - 1
     since_best = progress.n_epochs - 1 - max(progress.best.epoch, last_before)
     return since_best >= phase.patience
@@ -148,6 +158,7 @@ def train_epoch(
     """
     started = time.perf_counter()
     recipe = setup.recipe
+    # Counted over all phases, so that no two epochs of a trial draw the same views.
     epoch = progress.n_epochs
     active.network.train()  # frozen units stay in eval: their BatchNorm statistics must not move
     losses = []
@@ -161,11 +172,11 @@ def train_epoch(
         losses.append(loss)
         norms.append(norm)
         progress.n_steps += 1
+    # The steps of this epoch were counted already; an error names the one that went wrong.
     first_step = progress.n_steps - len(losses)
-    metrics = {
-        "train/loss": _mean_loss(losses, first_step=first_step, epoch=epoch),
-        "lr/head": head_lr,
-    }
+    mean_loss = _mean_loss(losses, first_step=first_step, epoch=epoch)
+    metrics = {"train/loss": mean_loss, "lr/head": head_lr}
+    # only what the recipe asks for: a column of zeros would look like a measurement
     if recipe.clip_norm is not None:
         metrics["train/gradient_norm"] = float(torch.stack(norms).mean())
     if active.l2_sp is not None:
@@ -193,10 +204,18 @@ def judge(
             batch_size=_eval_batch(setup),
         )
         metrics = setup.task.evaluate(predictions, trained_part.val.labels)
-        scores = {f"val/{name}": value for name, value in metrics.items()}
+        scores = as_val(metrics)
         if _is_best(progress.best, scores[select_by], select_by):
             # inside the context: the delta is that of the averaged weights
             progress.best = Best(progress.n_epochs, scores, predictions, delta(network))
+    return scores
+
+
+def as_val(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics by the keys that trackers have: `macro_f1` -> `val/macro_f1`."""
+    scores = {}
+    for name, value in metrics.items():
+        scores[f"val/{name}"] = value
     return scores
 
 
@@ -230,6 +249,7 @@ def _scored_weights(active: ActivePhase) -> AbstractContextManager[None]:
 
 
 def _is_best(best: Best | None, score: float, select_by: str) -> bool:
+    # nan compares false with everything: as the best one it would never be replaced
     if not is_score(score):
         return False
     return best is None or is_better(select_by, score, than=best.scores[select_by])

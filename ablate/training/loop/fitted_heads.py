@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +24,10 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.request import Compute
 from ablate.study.trial import is_score
 from ablate.training.feeds.trained_part import Feed, TrainedPart
-from ablate.training.loop.fit import EVAL_BATCH, EmitEpoch, Fit, no_score, predict
+from ablate.training.loop.fit import EVAL_BATCH, EmitEpoch, Fit, as_val, no_score, predict
 from ablate.training.loop.step import TrainingSetup, autocast
 
+# A feed -> predictions (N, C).
 Predict = Callable[[Feed], NDArray[np.float32]]
 
 
@@ -63,30 +65,13 @@ def fit_classifier(
     not one linear layer, as a plan does.
     """
     started = time.perf_counter()
-    recipe = setup.recipe
-    compute = setup.compute
-    head = linear_head(network.module, network.head_names, recipe)
-    features_of = partial(features, network, head, trained_part, compute=compute)
-    known = known_features(features_of(trained_part.train), trained_part.train.labels)
-    by_class = None
-    if weights is not None:
-        by_class = dict(enumerate(weights.double().tolist()))
-    predict_feed: Predict
-    if recipe.classifier == "knn":
-        votes_of = _fit_neighbours(known, recipe, n_classes=head.out_features)
-
-        def predict_feed(feed: Feed) -> NDArray[np.float32]:
-            return votes_of(features_of(feed))
-    else:
-        _fit_linear(head, known, recipe, by_class)
-        predict_feed = partial(
-            predict, network, setup.task, forward=trained_part.evaluate, compute=compute
-        )
+    predict_feed = _fitted(network, setup, trained_part, weights)
+    # Fitting first, then val: `train_s` has no evaluation in it, as in a trial that trains.
     train_s = time.perf_counter() - started
 
     predictions = predict_feed(trained_part.val)
-    metrics = setup.task.evaluate(predictions, trained_part.val.labels)
-    scores = {f"val/{name}": value for name, value in metrics.items()}
+    scores = as_val(setup.task.evaluate(predictions, trained_part.val.labels))
+    # One epoch of one, so that trackers and reports know no other kind of trial.
     emit(0, 1, scores)
     if not is_score(scores[setup.select_by]):
         raise no_score(setup.select_by, scores[setup.select_by])
@@ -102,8 +87,36 @@ def fit_classifier(
     return result, predict_feed
 
 
+def _fitted(
+    network: Network, setup: TrainingSetup, trained_part: TrainedPart, weights: Tensor | None
+) -> Predict:
+    """Fit the classifier on the features of train; return what predicts a feed."""
+    recipe = setup.recipe
+    compute = setup.compute
+    head = linear_head(network.module, network.head_names, recipe)
+    # The head's inputs, in float64: scikit-learn fits in it, and the folding below is exact enough.
+    features_of = partial(features, network, head, trained_part, compute=compute)
+    known = known_features(features_of(trained_part.train), trained_part.train.labels)
+    # scikit-learn takes class weights by label
+    by_class = None
+    if weights is not None:
+        by_class = dict(enumerate(weights.double().tolist()))
+    if recipe.classifier == "knn":
+        # No weights to put into the head: this closure is what predicts, as long as it lives.
+        votes_of = _fit_neighbours(known, recipe, n_classes=head.out_features)
+
+        def predict_feed(feed: Feed) -> NDArray[np.float32]:
+            return votes_of(features_of(feed))
+
+        return predict_feed
+    # From here on the network predicts as if its head had been trained.
+    _fit_linear(head, known, recipe, by_class)
+    return partial(predict, network, setup.task, forward=trained_part.evaluate, compute=compute)
+
+
 def known_features(train: NDArray[np.float64], labels: NDArray[np.int64]) -> Features:
     """Train features (N, D) with their mean and scale; a scale of 1 where nothing varies."""
+    # or 1: a trunk that gives the same features for all images has no variance to divide by
     scale = float(np.sqrt(train.var(axis=0).mean())) or 1.0
     return Features(train, labels, train.mean(axis=0), scale)
 
@@ -115,7 +128,7 @@ def features(
     batches: list[Tensor] = []
     # what goes into the head is what timm calls pre_logits
     handle = head.register_forward_pre_hook(
-        lambda _module, inputs: batches.append(inputs[0].detach().float().cpu())
+        lambda _module, inputs: batches.append(inputs[0].detach().float().cpu())  # (B, D)
     )
     network.module.eval()
     try:
@@ -123,6 +136,7 @@ def features(
             for inputs, _ in feed.evaluate(batch_size=EVAL_BATCH):
                 trained_part.evaluate(inputs)
     finally:
+        # always: a hook that stayed would keep the features of every later pass
         handle.remove()
     return np.asarray(torch.cat(batches).double().numpy())
 
@@ -131,12 +145,7 @@ def _fit_linear(
     head: nn.Linear, known: Features, recipe: Recipe, by_class: dict[int, float] | None
 ) -> None:
     """Fit on standard features and fold their mean and scale into the head's weights."""
-    from sklearn.linear_model import LogisticRegression, RidgeClassifier
-
-    if recipe.classifier == "logistic":
-        model = LogisticRegression(C=1 / recipe.classifier_l2, class_weight=by_class, max_iter=1000)
-    else:
-        model = RidgeClassifier(alpha=recipe.classifier_l2, class_weight=by_class)
+    model = _linear_model(recipe, by_class)
     model.fit(known.standard(known.train), known.labels)
     rows = np.atleast_2d(model.coef_)  # (C, D)
     offsets = np.atleast_1d(model.intercept_)  # (C,)
@@ -151,12 +160,22 @@ def _fit_linear(
         head.bias.copy_(torch.from_numpy(offsets - rows @ known.mean))
 
 
+def _linear_model(recipe: Recipe, by_class: dict[int, float] | None) -> Any:
+    from sklearn.linear_model import LogisticRegression, RidgeClassifier
+
+    if recipe.classifier == "logistic":
+        # scikit-learn's C is the inverse of the penalty
+        return LogisticRegression(C=1 / recipe.classifier_l2, class_weight=by_class, max_iter=1000)
+    return RidgeClassifier(alpha=recipe.classifier_l2, class_weight=by_class)
+
+
 def _fit_neighbours(
     known: Features, recipe: Recipe, *, n_classes: int
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float32]]:
     """Features (N, D) -> shares of the neighbours' votes (N, C)."""
     from sklearn.neighbors import KNeighborsClassifier
 
+    # few-shot trials may have fewer images than neighbours were asked for
     n_neighbours = min(recipe.neighbours, len(known.labels))
     model = KNeighborsClassifier(n_neighbours, weights="distance", metric="cosine")
     model.fit(known.train, known.labels)

@@ -66,16 +66,19 @@ def fold(network: Network, trained_part: TrainedPart) -> TrainedPart:
     """
     if not _can_pay(network, trained_part):
         return trained_part
+    # Real images: on noise, activations and their rounding would be others.
     inputs = next(trained_part.val.evaluate(batch_size=N_CHECKED))[0]
     network.module.eval()
     try:
         with torch.no_grad():
+            # Two images are enough to see what flows where.
             pairs = _find_pairs(network, trained_part.forward, inputs[:2])
             folded = Folded(trained_part.forward, _substitutes(pairs, trained_part))
             whole = trained_part.forward(inputs)
             parts = folded(inputs)
     finally:
         network.train()
+    # Relative to the largest logit, as rounding is.
     moved = float((whole - parts).abs().max() / whole.abs().max().clamp(min=1e-12))
     # written so that NaN, too, leaves the network as it is
     if not pairs or not moved <= TOLERANCE:
@@ -107,7 +110,10 @@ def _substitutes(
         # a copy: the network's own layers stay as they are
         fused = fuse_conv_bn_eval(conv, norm)
         fused.to(memory_format=layout)
-        after = [getattr(norm, name) for name in _AFTER if hasattr(norm, name)]
+        after = []
+        for name in _AFTER:
+            if hasattr(norm, name):
+                after.append(getattr(norm, name))
         substitutes.append((conv, fused.forward))
         # timm's BatchNorms activate, too, and an empty Sequential returns its input
         substitutes.append((norm, nn.Sequential(*after).forward))
@@ -139,10 +145,14 @@ def _find_pairs(
     """Frozen convolutions whose output goes into a frozen BatchNorm as it is, each called once."""
     recorded = _record(network, forward, inputs)
     n_calls = Counter(id(module) for module, _ in [*recorded.convs, *recorded.norms])
-    conv_before = {id(output): conv for conv, output in recorded.convs}
+    conv_before = {}
+    for convolution, output in recorded.convs:
+        conv_before[id(output)] = convolution
     pairs = []
     for norm, given in recorded.norms:
+        # The very tensor that a convolution gave: an addition or activation between makes another.
         conv = conv_before.get(id(given))
+        # A layer that is called twice may be followed by a norm once only.
         if conv is not None and n_calls[id(conv)] == 1 and n_calls[id(norm)] == 1:
             pairs.append((conv, norm))
     return pairs
@@ -154,6 +164,7 @@ def _record(network: Network, forward: Callable[[Tensor], Tensor], inputs: Tenso
     recorded = _Recorded()
     handles = []
     for name, child in network.module.named_modules():
+        # A layer that trains changes under the fold; one with hooks does more than its forward.
         if f"{name}.weight" not in frozen or _is_hooked(child):
             continue
         if isinstance(child, nn.Conv2d):

@@ -17,6 +17,7 @@ from ablate.recipe.recipe import Recipe
 
 def l2_sp_of(network: Network, recipe: Recipe) -> L2SP | None:
     """Return the starting point as it is now, where the recipe asks for it."""
+    # Made before the first phase: all phases pull to the pretrained weights.
     return L2SP(network) if recipe.l2_sp > 0 else None
 
 
@@ -24,6 +25,7 @@ class L2SP:
     """The starting point: the trunk's weights before training; see `pulled_parameters`."""
 
     def __init__(self, network: Network) -> None:
+        # By id, as the parameters are the same objects in every phase's network.
         self._start: dict[int, Tensor] = {}
         for parameter in pulled_parameters(network):
             self._start[id(parameter)] = parameter.detach().clone()
@@ -37,6 +39,7 @@ class L2SP:
         pulled = []
         gradients = []
         for parameter in pulled_parameters(network):
+            # Without a gradient the optimizer leaves it alone, and the pull must, too.
             if parameter.grad is not None:
                 pulled.append(parameter)
                 gradients.append(parameter.grad)
@@ -51,13 +54,19 @@ class L2SP:
         if not offsets:
             return 0.0
         # in float64: millions of small squares are summed
-        squares = [offset.double().square().sum() for offset in offsets]
+        squares = []
+        for offset in offsets:
+            squares.append(offset.double().square().sum())
         return 0.5 * weight * float(torch.stack(squares).sum())
 
     def _offsets(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
         """How far each parameter is from its start."""
         if not parameters:
             return []
-        weights = [parameter.detach() for parameter in parameters]
-        start = [self._start[id(parameter)] for parameter in parameters]
+        weights = []
+        start = []
+        for parameter in parameters:
+            weights.append(parameter.detach())
+            start.append(self._start[id(parameter)])
+        # one call for all of them: a loop would launch a kernel for each parameter
         return list(torch._foreach_sub(weights, start))

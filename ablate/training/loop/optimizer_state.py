@@ -17,19 +17,29 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor]
 
     State of parameters is named `<index>.<name>`, that of groups `group<index>.<name>`.
     """
-    described = optimizer.state_dict()
-    owners: dict[object, dict[str, Any]] = {**described["state"]}
-    for index, group in enumerate(described["param_groups"]):
-        owners[f"group{index}"] = {name: group[name] for name in group.keys() - _SET_EACH_TIME}
     tensors: dict[str, Tensor] = {}
     values: dict[str, Any] = {}
-    for owner, state in owners.items():
+    for owner, state in _states_by_owner(optimizer).items():
         for name, value in state.items():
             if isinstance(value, Tensor):
                 tensors[f"{owner}.{name}"] = value.detach().cpu().contiguous().clone()
+            # What is neither, such as AdamW's pair of betas, is made with the optimizer.
             elif value is None or isinstance(value, bool | int | float | str):
                 values[f"{owner}.{name}"] = value
     return tensors, values
+
+
+def _states_by_owner(optimizer: torch.optim.Optimizer) -> dict[object, dict[str, Any]]:
+    """Index of a parameter, or `group<index>` -> its state by name."""
+    described = optimizer.state_dict()
+    owners: dict[object, dict[str, Any]] = {**described["state"]}
+    for index, group in enumerate(described["param_groups"]):
+        kept = dict(group)
+        for name in _SET_EACH_TIME:
+            kept.pop(name, None)
+        # some optimizers count steps in their groups
+        owners[f"group{index}"] = kept
+    return owners
 
 
 def load_optimizer(
@@ -39,7 +49,10 @@ def load_optimizer(
 
     Learning rates stay: the schedule sets them before every step.
     """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    # torch numbers parameters through all groups, in their order
+    parameters: list[Tensor] = []
+    for group in optimizer.param_groups:
+        parameters += group["params"]
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *values.items()]:
         owner, _, name = key.partition(".")

@@ -20,6 +20,7 @@ def recipe_factor(step: int, recipe: Recipe, *, n_steps: int) -> float:
         return one_cycle_factor(step, n_steps=n_steps, warmup=recipe.warmup)
     if recipe.schedule == "step" and step >= warmup_steps:
         steps_per_drop = max(1, round(recipe.step_every * n_steps))
+        # Counted from the phase's first step, the warm-up included, so drops come at round shares.
         return recipe.step_factor ** (step // steps_per_drop)
     # "step" comes here during its warm-up alone, where the shape does not matter
     shape: Literal["cosine", "constant"] = "constant"
@@ -51,6 +52,7 @@ def one_cycle_factor(step: int, *, n_steps: int, warmup: float) -> float:
     A cosine up to the peak within the share `warmup`, a cosine down to almost 0. The momentum stays
     as it is (`cycle_momentum=False`).
     """
+    # torch's own positions, with a fraction of a step: OneCycleLR gives these numbers exactly.
     top = warmup * n_steps - 1
     if step <= top:
         share = step / top if top > 0 else 1.0

@@ -39,12 +39,15 @@ def train_batch(
 
     Returns the loss and the norm of all gradients before they were clipped, detached scalars.
     """
+    # None, not 0: with decay or momentum a gradient of 0 would still move a weight.
     active.optimizer.zero_grad(set_to_none=True)
     loss = accumulate_gradients(active, setup, inputs, labels)
+    # Unscaled before anything reads a gradient: penalty and clipping are in the units of the loss.
     active.scaler.unscale_(active.optimizer)
     if active.l2_sp is not None:
         active.l2_sp.add_gradient(active.network, weight=active.recipe.l2_sp)
     norm = clip_gradients(active)
+    # With fp16 the step is skipped where a gradient overflowed; elsewhere it is a plain step.
     active.scaler.step(active.optimizer)
     active.scaler.update()
     if active.ema is not None:
@@ -68,6 +71,7 @@ def accumulate_gradients(
             return active.trained_part.forward(part)
 
     for part in micro_batches(len(labels), micro_batch=setup.micro_batch):
+        # By mass, not by number of images: with class weights a part may weigh more than its share.
         share = task.mass(labels[part]) / task.mass(labels)
         part_loss = task.training_loss(forward, inputs[part], labels[part]) * share
         active.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
@@ -82,9 +86,10 @@ def clip_gradients(active: ActivePhase) -> Tensor:
     """
     if active.recipe.clip_norm is None:
         return torch.tensor(float("nan"))
-    parameters = [
-        parameter for group in active.optimizer.param_groups for parameter in group["params"]
-    ]
+    # Of the optimizer, not of the network: adapters and the head are in it, frozen weights not.
+    parameters: list[Tensor] = []
+    for group in active.optimizer.param_groups:
+        parameters += group["params"]
     return torch.nn.utils.clip_grad_norm_(parameters, active.recipe.clip_norm).detach()
 
 
@@ -93,8 +98,11 @@ def micro_batches(n_images: int, *, micro_batch: int) -> list[slice]:
 
     A last part of one image joins the part before it.
     """
-    parts = split_batches(np.arange(n_images), batch_size=micro_batch)
-    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+    slices = []
+    for part in split_batches(np.arange(n_images), batch_size=micro_batch):
+        # slices, as they take views of a tensor where arrays of numbers would copy it
+        slices.append(slice(int(part[0]), int(part[-1]) + 1))
+    return slices
 
 
 def autocast(compute: Compute) -> AbstractContextManager[None]:

@@ -50,14 +50,17 @@ class TrainingProgress:
     def begin(self, phase: int) -> None:
         """Note that a phase begins here."""
         self.phase = phase
+        # Plateaus and schedules count from here.
         self.first_epoch = self.n_epochs
         self.first_step = self.n_steps
 
     def to_json(self) -> dict[str, Any]:
         """Return the values that JSON can hold: of the best epoch not its arrays."""
         values: dict[str, Any] = {}
+        # Not dataclasses.asdict, which would copy every array of the best epoch.
         for each in dataclasses.fields(self):
             values[each.name] = getattr(self, each.name)
         if self.best is not None:
+            # Its arrays lie among the tensors of the checkpoint.
             values["best"] = {"epoch": self.best.epoch, "scores": self.best.scores}
         return values
