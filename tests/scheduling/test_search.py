@@ -287,7 +287,9 @@ def test_workers_prune_and_die_and_every_trial_ends_once(tmp_path):
         sampler="random",
         n_trials=30,
         executor=executor,
-        limits=Limits(retries=5),
+        # A death ends an attempt too, and each end in those lines kills again: up to 15 deaths,
+        # which two slots may share between the same two trials.
+        limits=Limits(retries=15),
         on_event=kill_one,
     )
     kept = attempts(journal(tmp_path / "study").read())
