@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ablate.data.augment import clean, views
 from ablate.data.augment_levels import POLICIES
-from ablate.data.build_store import build_store
 from ablate.data.store import ImageStore
 from ablate.errors import SpecError, StoreError
 from ablate.grid.wording import nearest
@@ -26,7 +25,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.view_identity import CLEAN
 from ablate.targets import Targets
 from ablate.workflow.plan.contact_sheet import Group, Sheet
-from ablate.workflow.prepare.image_stores import Progress
+from ablate.workflow.prepare.image_stores import Progress, store_for
 from ablate.workflow.prepare.resolved import Resolved
 from ablate.workflow.prepare.writable import check_writable
 
@@ -120,18 +119,12 @@ def take_sheet(
     data = resolved.data
     own = preprocessing_of(backbone, image_size=data.image_size)
     wanted = own.shown(data.view, data.crop_share)
-    # Crops are magnified, so they are drawn from finer images, as in a trial.
-    fine = None
-    if any(map(is_cropped, policies.values())):
-        fine = wanted.fine_side
-    store = build_store(
+    store = store_for(
+        wanted,
         resolved.data_set,
         home=home,
-        side=wanted.store_side,
-        interpolation=wanted.interpolation,
-        fine=fine,
-        view=wanted.view,
-        on_progress=lambda done, total: on_progress("decoding images", done, total),
+        has_crops=any(map(is_cropped, policies.values())),
+        on_progress=on_progress,
     )
     seed = resolved.record.seeds[0]
     drawing = _Drawing(store, wanted, spread(store.targets("train"), request.n_images), seed)

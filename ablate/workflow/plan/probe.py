@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, Split
 from ablate.errors import StoreError
 from ablate.model.backbone import preprocessing_of
@@ -37,6 +36,7 @@ from ablate.training.timing_probe import (
 )
 from ablate.workflow.folders import Folders
 from ablate.workflow.plan.estimate import Kind, Measured
+from ablate.workflow.prepare.image_stores import store_for
 from ablate.workflow.prepare.machines import Machines, choose_slots
 from ablate.workflow.prepare.resolved import Resolved
 
@@ -148,17 +148,12 @@ def _take_samples(arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Pa
         data = resolved.data
         own = preprocessing_of(backbone, image_size=data.image_size)
         wanted = own.shown(data.view, data.crop_share)
-        fine = None
-        if backbone in cropped:
-            fine = wanted.fine_side
-        store = build_store(
+        store = store_for(
+            wanted,
             of_size[size],
             # A store's key does not say which images of the data it holds.
             home=folder / f"batch-{size}",
-            side=wanted.store_side,
-            interpolation=wanted.interpolation,
-            fine=fine,
-            view=wanted.view,
+            has_crops=backbone in cropped,
         )
         stores[backbone, size] = store.path
         n_images += sum(_sizes(of_size[size]).values())

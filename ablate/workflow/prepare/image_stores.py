@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from ablate.data.build_store import build_store
 from ablate.data.darkness import brightest_of
+from ablate.data.dataset import DataSet
 from ablate.data.duplicates import near_duplicates
 from ablate.data.store import ImageStore, open_store
-from ablate.model.backbone_facts import RecipeFacts
+from ablate.model.backbone_facts import Preprocessing, RecipeFacts
 from ablate.recipe.policy import is_cropped
 from ablate.study.record import DataFacts
 from ablate.workflow.folders import Folders
@@ -44,21 +46,46 @@ def build_stores(
     stores = {}
     # In order of their names: the messages and the disk see the same in every run.
     for backbone, preprocessing in sorted(wanted.items()):
-        # Crops are magnified: they are taken from finer images, which take more disk.
-        fine = None
-        if backbone in cropped:
-            fine = preprocessing.fine_side
-        store = build_store(
+        store = store_for(
+            preprocessing,
             resolved.data_set,
             home=folders.home,
-            side=preprocessing.store_side,
-            interpolation=preprocessing.interpolation,
-            fine=fine,
-            view=preprocessing.view,
-            on_progress=lambda done, total: on_progress("decoding images", done, total),
+            has_crops=backbone in cropped,
+            on_progress=on_progress,
         )
         stores[backbone] = store.path
     return stores
+
+
+def store_for(
+    wanted: Preprocessing,
+    data_set: DataSet,
+    *,
+    home: Path,
+    has_crops: bool,
+    on_progress: Progress | None = None,
+) -> ImageStore:
+    """Return the store below `home` of the images as a backbone wants them.
+
+    `has_crops` says whether augmentation cuts crops from its train images. Raises DataError,
+    StoreError.
+    """
+    # Crops are magnified: they are taken from finer images, which take more disk.
+    fine = None
+    if has_crops:
+        fine = wanted.fine_side
+    on_image = None
+    if on_progress is not None:
+        on_image = partial(on_progress, "decoding images")
+    return build_store(
+        data_set,
+        home=home,
+        side=wanted.store_side,
+        interpolation=wanted.interpolation,
+        fine=fine,
+        view=wanted.view,
+        on_progress=on_image,
+    )
 
 
 def with_pixel_facts(facts: DataFacts, stores: Mapping[str, Path]) -> DataFacts:
