@@ -137,6 +137,7 @@ def run(
                 retries=retry,
                 only_failed=only_failed,
             )
+            # Numbers that no machine can keep, before the data are touched.
             options.check()
             # From here on there is something to put away when the user interrupts.
             begin()

@@ -33,7 +33,9 @@ def check_report_folder(folders: Folders, report_dir: Path, grid: Grid) -> None:
 
 def other_purposes(folders: Folders) -> dict[str, Path]:
     """Folders that must not become a report's, nor hold it."""
-    others = {f"{name}/ of ABLATE_HOME": folders.home / name for name in HOME_FOLDERS}
+    others = {}  # what the folder is -> its path
+    for name in HOME_FOLDERS:
+        others[f"{name}/ of ABLATE_HOME"] = folders.home / name
     # A data folder that holds the whole working folder would forbid every report.
     if Path.cwd().is_relative_to(folders.data_dir.resolve()):
         return others
