@@ -21,7 +21,7 @@ from ablate.grid.shown_recipes import shown_recipes
 from ablate.grid.size import check_trials
 from ablate.recipe.levels import typed_level
 from ablate.recipe.recipe import Level, Recipe
-from ablate.recipe.shown_part import shown_text
+from ablate.recipe.shown_part import Shown, shown_text
 from ablate.study.around import Around
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial, contradiction_on
@@ -194,7 +194,7 @@ def study_record(
         question=grid.question,
         task=grid.task,
         data=facts,
-        image_size=_shown_text(grid, expansion),
+        image_size=shown_text(shown_in(grid, expansion)),
         axes=axes,
         design=design_name(grid.design),
         baseline_arm_id=expansion.baseline_arm_id,
@@ -212,12 +212,12 @@ def study_record(
     )
 
 
-def _shown_text(grid: Grid, expansion: Expansion) -> str:
+def shown_in(grid: Grid, expansion: Expansion) -> list[Shown]:
     """How images are shown to the networks of all arms; of a search, to those it may propose."""
     recipes = [arm.recipe for arm in expansion.arms]
     if grid.search is not None:
         recipes = shown_recipes(grid)
-    return shown_text([grid.data.shown_to(recipe) for recipe in recipes])
+    return [grid.data.shown_to(recipe) for recipe in recipes]
 
 
 def arm_trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, seed: int) -> Trial:
