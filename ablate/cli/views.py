@@ -29,6 +29,10 @@ def views(
     backbone: Annotated[
         str | None, typer.Option(help="whose image size  [default: the grid's first by name]")
     ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option(help="whose image size and view  [default: the backbone's first]"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="PNG file  [default: $ABLATE_HOME/views/GRID.png]")
     ] = None,
@@ -61,7 +65,7 @@ def views(
         drawn = draw_views(
             asked.grid,
             folders,
-            SheetRequest(policies, images, epochs, backbone),
+            SheetRequest(policies, images, epochs, backbone, arm),
             RunWatcher(console),
             out=out,
             allow_fallback=not no_fallback,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ablate.recipe.policy import is_clean
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.recipe.strategy import phases_of
 
 COSTLESS = frozenset(
@@ -40,6 +41,9 @@ COSTLESS = frozenset(
         "classifier_l2",
         "lora_alpha",
         "adapter_dropout",
+        "view",
+        "crop_share",
+        "interpolation",
     }
 )
 """Fields of a recipe that change what is learned and not, or hardly, how long that takes."""
@@ -53,6 +57,8 @@ _HEAD_EPOCH = 0.02
 _ADAPTED_EPOCH = 1.8
 _FULL_EPOCH = 40.0
 _UNCUT_PASS = 8.0
+_USUAL_SIDE = 224
+"""Pixels: what an image size that the recipe leaves open is taken as."""
 RATIO_POWER = 0.85
 """Ratios of costs are taken to this power: what is far away is likely to be nearer than it seems,
 because a cheap trial was held up by something that an expensive one pays just once too."""
@@ -66,6 +72,8 @@ class Views(NamedTuple):
     backbone: str
     weights: str
     augment: object
+    images: tuple[object, ...]
+    """How they are shown, where the recipe says it."""
     is_for_all_seeds: bool
     """Clean views through pretrained weights are computed once, others for each seed again."""
 
@@ -84,6 +92,9 @@ def prior(recipe: Recipe) -> float:
         return cost + _HEAD_EPOCH
     for phase in phases_of(recipe):
         cost += phase.epochs * _epoch(recipe, phase.freeze_depth)
+    # Steps take as long as their images have pixels; what the data say is the same for all.
+    if isinstance(recipe.image_size, int):
+        cost *= (recipe.image_size / _USUAL_SIDE) ** 2
     return cost
 
 
@@ -106,7 +117,8 @@ def _epoch(recipe: Recipe, depth: object) -> float:
 def views_of(recipe: Recipe) -> Views:
     """What a trial shares with others."""
     is_for_all_seeds = is_clean(recipe) and recipe.weights != "none"
-    return Views(recipe.backbone, recipe.weights, recipe.augment, is_for_all_seeds)
+    images = tuple(getattr(recipe, name) for name in SHOWN_FIELDS)
+    return Views(recipe.backbone, recipe.weights, recipe.augment, images, is_for_all_seeds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -122,13 +122,15 @@ def read_range(rates: Sequence[float], losses: Sequence[float]) -> LrRange:
 
 def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute) -> ActivePhase:
     recipe = request.trial.recipe
+    shown = request.trial.shown
     seed = request.trial.seed
     network = build_network(
         recipe,
         n_classes=request.n_classes,
-        image_size=request.trial.data.image_size,
+        image_size=shown.image_size,
         seed=seed,
     )
+    network = replace(network, preprocessing=network.preprocessing.as_shown(shown))
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
