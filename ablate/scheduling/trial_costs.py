@@ -58,6 +58,7 @@ _HEAD_EPOCH = 0.02
 _ADAPTED_EPOCH = 1.8
 _FULL_EPOCH = 40.0
 _UNCUT_PASS = 8.0
+_BESIDE_ITS_START = 4 / 3
 RATIO_POWER = 0.85
 """Ratios of costs are taken to this power: what is far away is likely to be nearer than it seems,
 because a cheap trial was held up by something that an expensive one pays just once too."""
@@ -105,6 +106,9 @@ def _epoch(recipe: Recipe, depth: object) -> float:
     elif depth != "all":
         # Free from a unit that is counted from the front: nearly everything, for all one knows.
         cost += _FULL_EPOCH
+    if recipe.delta > 0:
+        # a second pass, without gradients
+        return min(cost, _FULL_EPOCH) * _BESIDE_ITS_START
     return min(cost, _FULL_EPOCH)
 
 

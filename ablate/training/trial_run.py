@@ -291,6 +291,9 @@ def _checkpoint(request: TrialRequest, setup: TrainingSetup, network: Network) -
         "is_shared": request.cache is not None,
         "weights": network.weights.content or network.weights.digest,
     }
+    # Only where it learns: what was kept before there was such a thing stays readable.
+    if setup.source is not None:
+        identity["source_classifier"] = setup.source.classifier.digest
     spec = request.checkpoint
     if spec is None:
         return Checkpoint(None, identity=identity, every_s=0.0)

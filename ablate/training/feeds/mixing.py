@@ -109,14 +109,6 @@ class Mixture:
         return values[torch.from_numpy(self.partner).to(values.device)]
 
 
-def mixed(
-    images: Tensor, shares: Tensor, rng: Generator, *, mixup: float, cutmix: float
-) -> tuple[Tensor, Tensor]:
-    """Mix (B, 3, H, W) with itself in a random order, and shares (B, C) alike."""
-    mixture = draw_mixture(images.shape, rng, mixup=mixup, cutmix=cutmix)
-    return mixture.of_images(images), mixture.of_shares(shares)
-
-
 def draw_mixture(shape: Sequence[int], rng: Generator, *, mixup: float, cutmix: float) -> Mixture:
     """How images of a shape (B, 3, H, W) are mixed.
 

@@ -13,7 +13,7 @@ from ablate.data.store import ImageStore
 from ablate.model.backbone import preprocessing_of
 from ablate.study.request import Compute
 from ablate.training.feeds.batches import ImageFeed
-from ablate.training.feeds.mixing import MixedFeed, mixed
+from ablate.training.feeds.mixing import MixedFeed, draw_mixture
 from ablate.training.feeds.sampling import every_image
 from ablate.training.trial_run import run_trial
 
@@ -23,9 +23,9 @@ SHARES = F.one_hot(torch.arange(6), 6).float()
 
 
 def _mix(seed: int, **alphas: float) -> tuple[torch.Tensor, torch.Tensor]:
-    return mixed(
-        IMAGES, SHARES, np.random.default_rng(seed), **{"mixup": 0.0, "cutmix": 0.0, **alphas}
-    )
+    alphas = {"mixup": 0.0, "cutmix": 0.0, **alphas}
+    mixture = draw_mixture(IMAGES.shape, np.random.default_rng(seed), **alphas)
+    return mixture.of_images(IMAGES), mixture.of_shares(SHARES)
 
 
 @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
