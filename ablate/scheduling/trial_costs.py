@@ -25,6 +25,11 @@ COSTLESS = frozenset(
         "momentum",
         "weight_decay",
         "l2_sp",
+        "lwf",
+        "lwf_temperature",
+        "co_tuning",
+        "bss",
+        "bss_k",
         "clip_norm",
         "drop_path",
         "dropout",
@@ -59,6 +64,7 @@ _FULL_EPOCH = 40.0
 _UNCUT_PASS = 8.0
 _USUAL_SIDE = 224
 """Pixels: what an image size that the recipe leaves open is taken as."""
+_BESIDE_ITS_START = 4 / 3
 RATIO_POWER = 0.85
 """Ratios of costs are taken to this power: what is far away is likely to be nearer than it seems,
 because a cheap trial was held up by something that an expensive one pays just once too."""
@@ -111,6 +117,9 @@ def _epoch(recipe: Recipe, depth: object) -> float:
     elif depth != "all":
         # Free from a unit that is counted from the front: nearly everything, for all one knows.
         cost += _FULL_EPOCH
+    if recipe.delta > 0:
+        # a second pass, without gradients
+        return min(cost, _FULL_EPOCH) * _BESIDE_ITS_START
     return min(cost, _FULL_EPOCH)
 
 
