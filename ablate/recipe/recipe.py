@@ -79,8 +79,9 @@ class Recipe(BaseModel):
     )
     weights: FilePath = Field(
         "auto",
-        description="auto: bundled, else the timm hub | hub | torchvision | none: random | "
-        "path of a file (safetensors, checkpoint) below the working folder",
+        description="auto: bundled, else the timm hub | hub | torchvision | more: packages of the "
+        "extra more-weights, see below | none: random | path of a file (safetensors, checkpoint) "
+        "below the working folder",
     )
     freeze_depth: Literal["all"] | Depth = Field(
         "all",
@@ -332,7 +333,7 @@ class Recipe(BaseModel):
         if path.is_absolute() or ".." in path.parts:
             raise PydanticCustomError(
                 "path",
-                "must be auto, hub, torchvision, none or a path below the working folder, "
+                "must be auto, hub, torchvision, more, none or a path below the working folder, "
                 "without '..'",
             )
         return weights

@@ -177,8 +177,8 @@ def test_a_file_that_is_not_there() -> None:
         check_weights("test_vit", "nowhere/mine.safetensors")
     assert (
         str(caught.value)
-        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no "
-        "file 'nowhere/mine.safetensors'"
+        == "weights must be auto, hub, torchvision, more, none or the path of a file, "
+        "and there is no file 'nowhere/mine.safetensors'"
     )
 
 
@@ -187,8 +187,8 @@ def test_a_misspelt_word() -> None:
         check_weights("test_vit", "hubb")
     assert (
         str(caught.value)
-        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no "
-        "file 'hubb'; did you mean hub?"
+        == "weights must be auto, hub, torchvision, more, none or the path of a file, "
+        "and there is no file 'hubb'; did you mean hub?"
     )
 
 
@@ -220,8 +220,8 @@ def test_a_name_that_no_file_has(
     with pytest.raises(
         WeightsError,
         match=(
-            r"^weights must be auto, hub, torchvision, none or the path of a file, and there is "
-            r"no file .{,100}$"
+            r"^weights must be auto, hub, torchvision, more, none or the path of a file, "
+            r"and there is no file .{,100}$"
         ),
     ):
         check_weights("test_vit", weights)
