@@ -23,9 +23,7 @@ from ablate.model.weights.place_file import Placed, place_file, trunk_tensors
 from ablate.model.weights.read_file import shown
 from ablate.model.weights.tensor_values import digest_of_tensors, odd_values
 from ablate.model.weights.torchvision_weights import load_torchvision
-
-# what `weights` may say besides a path; for "did you mean"
-_WORDS = ("auto", "hub", "torchvision", "more", "none")
+from ablate.recipe.paths import WEIGHTS_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +97,32 @@ def load_backbone(
     return _from_file(backbone, weights, create)
 
 
+def existing_file(weights: str) -> Path:
+    """Return the file that a path means. Raises WeightsError.
+
+    One written in a grid file stays below the working folder, wherever links lead.
+    """
+    try:
+        is_there = bool(weights.strip()) and Path(weights).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        is_there = False
+    if not is_there:
+        near = difflib.get_close_matches(weights, WEIGHTS_WORDS, n=1, cutoff=0.5)
+        hint = ""
+        if near:
+            hint = f"; did you mean {near[0]}?"
+        raise WeightsError(
+            "weights must be auto, hub, torchvision, more, none or the path of a file, "
+            f"and there is no file {shown(weights)!r}{hint}"
+        )
+    if not Path(weights).is_absolute() and inside(Path(), weights) is None:
+        raise WeightsError(
+            f"weights must stay below the working folder, {shown(weights)!r} leads out of it "
+            "through a link or '..'; copy the file there, or run from a folder that holds both"
+        )
+    return Path(weights)
+
+
 def digest_of(module: nn.Module, head_names: Sequence[str]) -> str:
     """Return the sha256 of the trunk's parameters and persistent buffers, 64 hex digits.
 
@@ -166,7 +190,7 @@ def _from_more(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
 
 def _from_file(backbone: str, weights: str, create: Callable[..., nn.Module]) -> Loaded:
     # before the network is made: a wrong path is told at once
-    path = _existing_file(weights)
+    path = existing_file(weights)
     module = create()
     placed = place_file(module, path, backbone=backbone)
     source = _with_notes(f"file {shown(path.name)}", placed)
@@ -177,29 +201,3 @@ def _with_notes(source: str, placed: Placed) -> str:
     if placed.notes:
         return f"{source} ({placed.notes})"
     return source
-
-
-def _existing_file(weights: str) -> Path:
-    """The file that a path means.
-
-    One written in a grid file stays below the working folder, wherever links lead.
-    """
-    try:
-        is_there = bool(weights.strip()) and Path(weights).exists()
-    except (OSError, ValueError):  # a name that no file can have
-        is_there = False
-    if not is_there:
-        near = difflib.get_close_matches(weights, _WORDS, n=1, cutoff=0.5)
-        hint = ""
-        if near:
-            hint = f"; did you mean {near[0]}?"
-        raise WeightsError(
-            "weights must be auto, hub, torchvision, more, none or the path of a file, "
-            f"and there is no file {shown(weights)!r}{hint}"
-        )
-    if not Path(weights).is_absolute() and inside(Path(), weights) is None:
-        raise WeightsError(
-            f"weights must stay below the working folder, {shown(weights)!r} leads out of it "
-            "through a link or '..'; copy the file there, or run from a folder that holds both"
-        )
-    return Path(weights)

@@ -7,6 +7,7 @@ the same table of positions, which timm resizes with antialiasing and the graph 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def read_dinov2(path: Path, _module: nn.Module) -> dict[str, Tensor]:
 
 def _graph_of(path: Path) -> Any:
     try:
-        import onnx
+        onnx = import_module("onnx")
     except ImportError:
         raise WeightsError(
             f"{path.name} must be read with the package onnx, which is not installed; "
@@ -78,11 +79,10 @@ def _graph_of(path: Path) -> Any:
 
 def _arrays_of(graph: Any) -> tuple[Arrays, Arrays]:
     """The graph's constants by name, and those that a layer multiplies by, by the layer's name."""
-    from onnx import numpy_helper
-
+    to_array = import_module("onnx.numpy_helper").to_array
     arrays = {}
     for constant in graph.initializer:
-        arrays[constant.name] = numpy_helper.to_array(constant)
+        arrays[constant.name] = to_array(constant)
     factors = {}
     for node in graph.node:
         if node.op_type == "MatMul" and node.input[1] in arrays:
