@@ -16,7 +16,7 @@ from ablate.files import inside
 from ablate.model.backbone import Pooling, create_backbone, pretrained_cfg_of
 from ablate.model.backbone_facts import ImageSize
 from ablate.model.weights.bundled import bundle_of, bundled_file, bundled_tensors, place_by_position
-from ablate.model.weights.hub import WAYS_OUT, cached_at, check_hub
+from ablate.model.weights.hub import cached_at, check_hub, ways_out
 from ablate.model.weights.more.kept_file import place_more
 from ablate.model.weights.more.packages import more_file
 from ablate.model.weights.place_file import Placed, place_file, trunk_tensors
@@ -154,7 +154,7 @@ def _from_hub(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise WeightsError(
             f"weights of {backbone} must load from the timm hub, which answered and failed "
-            f"({reason}). {WAYS_OUT}"
+            f"({reason}). {ways_out(backbone)}"
         ) from error
     trunk = trunk_tensors(module)
     # the first fault is enough to send them back
@@ -162,7 +162,7 @@ def _from_hub(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
     if odd is not None:
         raise WeightsError(
             f"weights of {backbone} from the timm hub must be finite numbers; {odd}. "
-            f"Remove them from the hub's cache. {WAYS_OUT}"
+            f"Remove them from the hub's cache. {ways_out(backbone)}"
         )
     # timm has just fetched it
     path = cached_at(cfg.hf_hub_id, cfg.url)

@@ -63,6 +63,23 @@ def test_a_hub_that_refuses(
     )
 
 
+def test_a_hub_that_refuses_where_a_package_has_other_weights(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They are offered as what they are, and not taken."""
+    _point_hub_at(closed_port, monkeypatch, tmp_path)
+    with pytest.raises(WeightsError) as caught:
+        check_weights("vit_small_patch14_dinov2", "auto")
+    other = (
+        "weights: more (a DINOv2 ViT-S/14 that was fine-tuned on saliency, not the original), "
+        "a backbone with"
+    )
+    assert str(caught.value) == (
+        "weights of vit_small_patch14_dinov2 must come from the timm hub, which cannot be reached "
+        f"(ConnectError). {_WAYS_OUT.replace('a backbone with', other)}"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_hub_that_keeps_silent_is_given_up_on(
