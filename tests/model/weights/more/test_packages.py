@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -81,5 +82,6 @@ def _features(module: torch.nn.Module) -> list[float]:
     line = torch.linspace(0, 6.28, 224)
     image = torch.stack([line.sin()[:, None] * (k * line).cos() for k in (1, 2, 3)])
     with torch.inference_mode():
-        features = module.eval().forward_head(module.forward_features(image[None]), pre_logits=True)
+        last_map = cast(Any, module).eval().forward_features(image[None])
+        features = cast(Any, module).forward_head(last_map, pre_logits=True)
     return [round(float(value), 4) for value in features[0, :6]]
