@@ -78,10 +78,13 @@ def plan(
     `folders` None takes those of the environment. Raises RequestError.
     """
     from ablate.workflow.plan.plan_grid import plan_grid
+    from ablate.workflow.prepare.all_mistakes import all_mistakes
 
-    return plan_grid(
-        load_grid(grid), folders or _folders(), seeds=seeds, allow_fallback=allow_fallback
-    )
+    asked = _request(grid)
+    with all_mistakes(asked):
+        return plan_grid(
+            asked.grid, folders or _folders(), seeds=seeds, allow_fallback=allow_fallback
+        )
 
 
 def run(

@@ -80,8 +80,9 @@ class Recipe(BaseModel):
     )
     weights: FilePath = Field(
         "auto",
-        description="auto: bundled, else the timm hub | hub | torchvision | none: random | "
-        "path of a file (safetensors, checkpoint) below the working folder",
+        description="auto: bundled, else the timm hub | hub | torchvision | more: packages of the "
+        "extra more-weights, see below | none: random | path of a file (safetensors, checkpoint) "
+        "below the working folder",
     )
     # What is None here, `data` says for all arms: see `DataSpec.shown_to`.
     image_size: Literal["auto"] | ImageSide | None = Field(
@@ -382,7 +383,7 @@ class Recipe(BaseModel):
         if path.is_absolute() or ".." in path.parts:
             raise PydanticCustomError(
                 "path",
-                "must be auto, hub, torchvision, none or a path below the working folder, "
+                "must be auto, hub, torchvision, more, none or a path below the working folder, "
                 "without '..'",
             )
         return weights
