@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.study_folder import OPTUNA_FILE
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
 from ablate.study.trial import Trial, is_better
 from ablate.tracking import events
@@ -72,7 +73,7 @@ class OptunaStudy:
         self._trials = trials
         self._describe = describe or self._levels
         self._space = _space(record)
-        self._arms = {arm.arm_id: arm for arm in record.arms}
+        self._arms = arms_by_id(record.arms)
         self._study, self._storage = _open(record, url, self._objectives)
         self._stored: set[AttemptKey] = set()
 

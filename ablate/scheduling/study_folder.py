@@ -22,6 +22,7 @@ from ablate.grid.pilot_arms import searched_name
 from ablate.recipe.recipe import Recipe
 from ablate.scheduling.attempt_tags import Tags, note_tags, read_tags
 from ablate.schema_version import KEY, SCHEMA_VERSION, NewerSchema, check_schema
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import DataSpec, Trial
 from ablate.tracking.events import TrialStarted
@@ -195,7 +196,7 @@ class StudyPlan:
     def with_trial(self, trial: Trial) -> StudyPlan:
         """The plan with one more trial, and its arm where that is new."""
         arms = self.record.arms
-        if trial.arm_id not in {arm.arm_id for arm in arms}:
+        if trial.arm_id not in arms_by_id(arms):
             arms = (*arms, self._arm(trial))
         record = self.record.model_copy(update={"arms": arms})
         return StudyPlan(record, (*self.trials, trial), self.tags)
@@ -245,9 +246,9 @@ class StudyPlan:
             )
         except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
-        arms = {arm.arm_id for arm in plan.record.all_arms}
+        arm_ids = arms_by_id(plan.record.all_arms).keys()
         # What is left in `values` was popped by nobody: this version does not know it.
-        unknown = {trial.arm_id for trial in plan.trials} - arms | values.keys()
+        unknown = {trial.arm_id for trial in plan.trials} - arm_ids | values.keys()
         if unknown:
             raise ValueError(f"it has unknown keys or arms: {some(sorted(unknown), most=3)}")
         return plan

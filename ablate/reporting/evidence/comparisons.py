@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ablate.recipe.levels import level_text
 from ablate.reporting.statistics.contrast import Contrast
+from ablate.study.arm_record import arm_places
 from ablate.study.record import StudyRecord
 
 Cell = tuple[str, ...]
@@ -239,8 +240,7 @@ class _Cells:
 
     @classmethod
     def of(cls, record: StudyRecord, scored: Container[str]) -> _Cells:
-        places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
-        return cls(tuple(record.axes), arm_of_cell(record), places, scored)
+        return cls(tuple(record.axes), arm_of_cell(record), arm_places(record.arms), scored)
 
     @cached_property
     def _cells_at(self) -> dict[tuple[int, str], list[Cell]]:

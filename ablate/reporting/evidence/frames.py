@@ -17,6 +17,7 @@ import pandas as pd
 from ablate.errors import CheckFailed
 from ablate.quoting import cell
 from ablate.recipe.levels import level_text
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import all_metric_names
 from ablate.study.trial import best_of, is_better, is_score
@@ -115,11 +116,11 @@ def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:
 
     Raises CheckFailed where two runs claim one trial.
     """
-    arm_ids = {arm.arm_id for arm in study.record.arms}
+    arms = arms_by_id(study.record.arms)
     runs: dict[tuple[str, int], PublishedRun] = {}
     for run in judged_runs(study):
         # runs of an older grid file, see `second_stage_runs.stray_runs`
-        if run.arm_id not in arm_ids or run.seed not in study.record.seeds:
+        if run.arm_id not in arms or run.seed not in study.record.seeds:
             continue
         # two runs of one trial: averaging or choosing would both be a silent decision
         other = runs.setdefault((run.arm_id, run.seed), run)

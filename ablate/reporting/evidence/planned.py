@@ -18,6 +18,7 @@ from ablate.reporting.evidence.comparisons import (
 from ablate.reporting.statistics.power import Design
 from ablate.reporting.statistics.seed_variance import Span
 from ablate.reporting.statistics.verdict import MAINS_ALPHA, QUESTIONS_ALPHA
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
 
 
@@ -35,7 +36,7 @@ def planned_comparisons(record: StudyRecord) -> tuple[Planned, ...]:
     Those without cells to compare are left out.
     """
     # before training, every arm is taken to complete
-    every_arm = {arm.arm_id for arm in record.arms}
+    every_arm = arms_by_id(record.arms)
     # as in `effects`: where something is asked, that is what the 3.5 % are for
     asked = _with_cells(questions(record, scored=every_arm))
     if asked:

@@ -176,7 +176,7 @@ def _curves(results: Results) -> Picture | None:
     baseline = results.baseline
     if champion is None:
         return None
-    runs = {arm.arm_id: results.complete_runs(arm.arm_id) for arm in results.record.arms}
+    runs = {arm_id: results.complete_runs(arm_id) for arm_id in results.arm_of_id}
     metrics = _curve_metrics(results)
     curves = curve_frame(runs, metrics=metrics)
     if curves.empty:

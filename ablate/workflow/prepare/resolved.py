@@ -17,6 +17,7 @@ from ablate.grid.pilot_arms import (
     probe_arms,
     tuning_arms,
 )
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import task_of
 from ablate.study.trial import DataSpec, Trial
@@ -47,7 +48,7 @@ class Resolved:
             arms += self.pilot.arms_to_check
         arms += self.record.added_arms
         # A tuning starts from the grid's arms: each is checked once.
-        return tuple({arm.arm_id: arm for arm in arms}.values())
+        return tuple(arms_by_id(arms).values())
 
     def first_trial(self, arm: ArmRecord) -> Trial:
         """The trial of an arm of the study with its first seed."""

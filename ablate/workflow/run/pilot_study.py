@@ -26,6 +26,7 @@ from ablate.scheduling.samplers import SearchPlan
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
+from ablate.study.arm_record import arms_by_id
 from ablate.study.pilot_record import Pilot, PilotTrial
 from ablate.study.record import ArmRecord
 from ablate.study.trial import Trial, best_of
@@ -196,7 +197,7 @@ def _confirmed(prepared: Prepared, result: SearchResult) -> Prepared | None:
         return None
     resolved = prepared.resolved
     folder = StudyFolder(pilot_folder(prepared))
-    arms = {arm.arm_id: arm for arm in folder.read_plan().record.arms}
+    arms = arms_by_id(folder.read_plan().record.arms)
     search = search_plan(resolved)
 
     def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
@@ -268,12 +269,12 @@ def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None
 
 def _tuning_trials(prepared: Prepared, tuning: tuple[Candidate, ...]) -> tuple[PilotTrial, ...]:
     """The trials of a tuning, each with the name of the arm that it is a candidate for."""
-    names = {arm.arm_id: arm.name for arm in prepared.resolved.expansion.arms}
+    arms = arms_by_id(prepared.resolved.expansion.arms)
     candidates = {candidate.trial.trial_id: candidate for candidate in tuning}
 
     def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
         candidate = candidates[trial.trial_id]
-        return names[candidate.of_arm], dict(candidate.tuned)
+        return arms[candidate.of_arm].name, dict(candidate.tuned)
 
     folder = StudyFolder(pilot_folder(prepared))
     return pilot_trials(folder, describe, objectives=(prepared.resolved.grid.select_by,))

@@ -16,6 +16,7 @@ from ablate.scheduling.executors.forking import named_function
 from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.scheduling.summary import StudySummary
+from ablate.study.arm_record import trial_names
 from ablate.tracking.events import TrialState
 from ablate.tracking.journal import Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
@@ -74,12 +75,8 @@ def adopt_published(context: StudyContext) -> int:
 def study_view(context: StudyContext) -> StageView:
     """What a display must know of the study's trials."""
     resolved = context.resolved
-    arm_names = {arm.arm_id: arm.name for arm in resolved.record.all_arms}
-    names = {}
-    for trial in resolved.trials:
-        names[trial.trial_id] = f"{arm_names[trial.arm_id]}, seed {trial.seed}"
     return StageView(
-        names,
+        trial_names(resolved.record.all_arms, resolved.trials),
         n_trials=len(resolved.trials),
         select_by=resolved.grid.select_by,
         n_before=count_complete(context.prepared),
