@@ -197,7 +197,7 @@ def _confirmed(prepared: Prepared, result: SearchResult) -> Prepared | None:
         return None
     resolved = prepared.resolved
     folder = StudyFolder(pilot_folder(prepared))
-    arms = arms_by_id(folder.read_plan().record.arms)
+    arms = arms_by_id(folder.read_record().arms)
     search = search_plan(resolved)
 
     def describe(trial: Trial) -> tuple[str, dict[str, Any]]:

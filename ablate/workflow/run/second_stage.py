@@ -106,7 +106,7 @@ def _has_added(record: StudyRecord) -> bool:
 def _record_here(context: StudyContext) -> StudyRecord | None:
     folder = StudyFolder(context.prepared.folder)
     try:
-        return folder.read_plan().record
+        return folder.read_record()
     except StoreError:  # it was never run here, or is damaged: the conductor says so
         return None
 
