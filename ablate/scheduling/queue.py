@@ -11,7 +11,7 @@ from typing import Protocol
 from ablate.errors import CheckFailed
 from ablate.scheduling.limits import RETRIED, Limits
 from ablate.scheduling.work_units import UnitOf, WorkUnits, alone
-from ablate.study.trial import Trial
+from ablate.study.trial import Trial, trials_by_id
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt
 
@@ -143,7 +143,7 @@ class Queue:
 
 def distinct(trials: Sequence[Trial]) -> dict[str, Trial]:
     """trial_id -> trial. Raises CheckFailed where two are the same."""
-    by_id = {trial.trial_id: trial for trial in trials}
+    by_id = trials_by_id(trials)
     if len(by_id) != len(trials):
         raise CheckFailed(
             f"the trials of a study must differ, got {len(trials)} of which {len(by_id)} differ."

@@ -17,6 +17,7 @@ from ablate.scheduling.optuna_lag import n_missing
 from ablate.scheduling.remaining import Left, StudyClock
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.study.arm_record import trial_names
+from ablate.study.trial import recipes_by_id
 from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import Attempt, attempts
 from ablate.tracking.mlflow_fields import failure_line
@@ -211,8 +212,7 @@ def _trials_per_hour(known: Attempts, *, n_running: int) -> float | None:
 
 def _left(plan: StudyPlan, known: Attempts, *, n_trials: int) -> Left | None:
     # Of all attempts, also of earlier calls: how long each kind of trial takes is known from them.
-    recipes = {trial.trial_id: trial.recipe for trial in plan.trials}
-    clock = StudyClock(recipes, n_trials)
+    clock = StudyClock(recipes_by_id(plan.trials), n_trials)
     for attempt in known.values():
         clock.hear_all(attempt.events)
     return clock.left(time.time())

@@ -273,3 +273,22 @@ def _json(value: Any) -> str:
 
 def _digest(text: str, n_digits: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:n_digits]
+
+
+def trials_by_id(trials: Iterable[Trial]) -> dict[str, Trial]:
+    """trial_id -> trial, in the order of `trials`; its keys serve as the set of their ids.
+
+    Of trials with one id the first is kept.
+    """
+    by_id: dict[str, Trial] = {}
+    for trial in trials:
+        by_id.setdefault(trial.trial_id, trial)
+    return by_id
+
+
+def recipes_by_id(trials: Iterable[Trial]) -> dict[str, Recipe]:
+    """trial_id -> recipe: trials of equal recipes take about as long, whatever their seeds."""
+    recipes = {}
+    for trial in trials:
+        recipes[trial.trial_id] = trial.recipe
+    return recipes

@@ -29,7 +29,7 @@ from ablate.scheduling.summary import StudySummary
 from ablate.study.arm_record import arms_by_id
 from ablate.study.pilot_record import Pilot, PilotTrial
 from ablate.study.record import ArmRecord
-from ablate.study.trial import Trial, best_of
+from ablate.study.trial import Trial, best_of, trials_by_id
 from ablate.workflow.context import StudyContext
 from ablate.workflow.prepare.current_provenance import provenance_tags
 from ablate.workflow.prepare.machines import executor_for
@@ -74,7 +74,7 @@ def adopt_pilot(context: StudyContext) -> int:
     trial_ids = None
     # A search's trials are those that were proposed: nobody can name them beforehand.
     if plan.tuning is not None:
-        trial_ids = [trial.trial_id for trial in trials]
+        trial_ids = list(trials_by_id(trials))
     folder = pilot_folder(prepared)
     n_adopted = adopt(
         folder, context.store, plan.record, trial_ids=trial_ids, tags=provenance_tags()
@@ -210,8 +210,8 @@ def _confirmed(prepared: Prepared, result: SearchResult) -> Prepared | None:
             "sampler": search.search.sampler,
             "pruner": search.search.pruner,
             "n_confirm": search.search.confirm,
-            "front": tuple(trial.trial_id for trial in result.front),
-            "chosen": tuple(trial.trial_id for trial in result.best),
+            "front": tuple(trials_by_id(result.front)),
+            "chosen": tuple(trials_by_id(result.best)),
         }
     )
     chosen = tuple(arms[trial.arm_id] for trial in result.best)
