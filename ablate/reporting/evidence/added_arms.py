@@ -16,10 +16,9 @@ from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.frames import trial_frame
-from ablate.reporting.evidence.scores import StudyScores
+from ablate.reporting.evidence.scored_study import scored_study
 from ablate.reporting.evidence.second_stage_runs import widened_study
-from ablate.reporting.predictions.read import Predictions, read_study
-from ablate.reporting.predictions.replicates import replicate_arrays
+from ablate.reporting.predictions.read import Predictions
 from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord
 from ablate.study.trial import is_better
@@ -81,8 +80,7 @@ def whole_choices(
         return tuple(found)
     # The design's arms come first, as in the study: effects name arms by their places.
     whole = widened_study(study, arms_by_id(record.all_arms))
-    replicates = replicate_arrays(read_study(whole, predictions), whole.record)
-    scores = StudyScores(whole.record, trial_frame(whole), replicates)
+    scores = scored_study(whole, predictions)
     return choices(scores, best=best, effects=effects, to_baseline=to_baseline)
 
 
