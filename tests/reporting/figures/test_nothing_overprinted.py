@@ -88,7 +88,16 @@ def cut_off(figure: Figure) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("kind", STUDIES)
+def _kinds() -> Iterator[Any]:
+    for kind in STUDIES:
+        marks = []
+        # The figures of a usual study are looked at in the quick tests, too.
+        if kind != "as flowers":
+            marks.append(pytest.mark.slow)
+        yield pytest.param(kind, marks=marks)
+
+
+@pytest.mark.parametrize("kind", _kinds())
 def test_no_text_is_cut_or_overprinted(build: Callable[..., Any], kind: str) -> None:
     study = build(**STUDIES[kind]).with_runs(with_costs)
     gallery = choose_pictures(compute_results(study.study, study.predictions))
