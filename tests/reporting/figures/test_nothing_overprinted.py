@@ -97,7 +97,7 @@ def _kinds() -> Iterator[Any]:
         yield pytest.param(kind, marks=marks)
 
 
-@pytest.mark.parametrize("kind", _kinds())
+@pytest.mark.parametrize("kind", list(_kinds()))
 def test_no_text_is_cut_or_overprinted(build: Callable[..., Any], kind: str) -> None:
     study = build(**STUDIES[kind]).with_runs(with_costs)
     gallery = choose_pictures(compute_results(study.study, study.predictions))
