@@ -89,7 +89,7 @@ class Network:
     @cached_property
     def _awake(self) -> tuple[nn.Module, ...] | None:
         """The modules that do not rest; None where one of them has a mode of its own."""
-        resting = {id(module) for module in self.boundary.resting}
+        resting = set(map(id, self.boundary.resting))
         modules = tuple(self.module.modules())
         if any(type(module).train is not nn.Module.train for module in modules):
             return None

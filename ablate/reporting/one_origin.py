@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ablate.errors import WeightsError, some
+from ablate.in_order import places
 from ablate.reporting.evidence.second_stage_runs import named_runs
 from ablate.study.arm_record import arms_by_id
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
@@ -50,7 +51,7 @@ def origins_of(runs: list[PublishedRun]) -> list[Origin]:
                 others.append(origin)
         origins = [*others, [*joined, (run, identity)]]
     # joined origins moved to the end of the list: back into the order of the runs
-    position = {run.run_id: number for number, run in enumerate(runs)}
+    position = places(run.run_id for run in runs)
     return sorted(origins, key=lambda origin: position[origin[0][0].run_id])
 
 

@@ -26,7 +26,7 @@ from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.study_folder import OPTUNA_FILE
 from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
-from ablate.study.trial import Trial, is_better
+from ablate.study.trial import Trial, is_better, scores_in
 from ablate.tracking import events
 from ablate.tracking.connectivity import sqlite_url
 from ablate.tracking.passwords import hide_passwords, without_password
@@ -156,7 +156,7 @@ class OptunaStudy:
         """
         if ended.outcome is None or ended.state is not events.TrialState.COMPLETE:
             return None
-        values = [ended.outcome.metrics.get(name, math.nan) for name in self._objectives]
+        values = scores_in(ended.outcome.metrics, self._objectives)
         return values if all(map(math.isfinite, values)) else None
 
     def _levels(self, trial: Trial) -> Described:
@@ -244,7 +244,7 @@ def _open(
         study = optuna.create_study(
             study_name=_study_name(record),
             storage=storage,
-            directions=[direction_of(name) for name in objectives],
+            directions=list(map(direction_of, objectives)),
             load_if_exists=True,
         )
     except Exception as error:  # Optuna lets through whatever SQLAlchemy and its drivers raise
@@ -278,7 +278,7 @@ def _space(record: StudyRecord) -> dict[str, BaseDistribution]:
     space: dict[str, BaseDistribution] = {}
     for axis, levels in record.axes.items():
         if levels:
-            space[axis] = CategoricalDistribution([_choice(level) for level in levels])
+            space[axis] = CategoricalDistribution(list(map(_choice, levels)))
     return space
 
 
@@ -290,7 +290,7 @@ def _study_name(record: StudyRecord) -> str:
     """
     axes: dict[str, list[CategoricalChoiceType]] = {}
     for axis, levels in record.axes.items():
-        axes[axis] = [_choice(level) for level in levels]
+        axes[axis] = list(map(_choice, levels))
     # Not Python's `hash`: every process, and every later call, must find the same study.
     text = f"{record.select_by} {json.dumps(axes, sort_keys=True)}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]

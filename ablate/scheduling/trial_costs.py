@@ -172,7 +172,7 @@ class TrialCosts:
             return statistics.mean(self._prefixes_s[views])
         # A random trunk is shared with nobody, so it is paid in full, as others were once.
         if recipe.weights == "none" and self._prefixes_s:
-            return max(max(seconds) for seconds in self._prefixes_s.values())
+            return max(map(max, self._prefixes_s.values()))
         return 0.0
 
     def guessed_s(self, kind: Kind, running_s: dict[Kind, float]) -> float:

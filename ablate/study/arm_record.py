@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
+from ablate.in_order import places
 from ablate.recipe.former_names import Levels
 from ablate.recipe.recipe import Recipe
 from ablate.study.trial import Trial
@@ -55,10 +56,7 @@ def arms_by_id(arms: Iterable[ArmRecord]) -> dict[str, ArmRecord]:
 
 def arm_places(arms: Iterable[ArmRecord]) -> dict[str, int]:
     """arm_id -> its place among `arms`, and so its row in arrays of scores."""
-    places = {}
-    for place, arm in enumerate(arms):
-        places[arm.arm_id] = place
-    return places
+    return places(arm.arm_id for arm in arms)
 
 
 def trial_names(arms: Iterable[ArmRecord], trials: Iterable[Trial]) -> dict[str, str]:

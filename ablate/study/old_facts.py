@@ -93,7 +93,7 @@ def _larger(text: str) -> dict[str, Any]:
 
 def _prefix(text: str) -> dict[str, Any]:
     # One cut per phase of training.
-    return {"prefix": [_cut(phase) for phase in text.split("; then ")]}
+    return {"prefix": list(map(_cut, text.split("; then ")))}
 
 
 def _cut(text: str) -> dict[str, str]:
@@ -181,7 +181,7 @@ def _class_weights(text: str) -> dict[str, Any]:
     if text == "none":
         return {"class_weights": []}
     try:
-        return {"class_weights": [float(word) for word in text.split()]}
+        return {"class_weights": list(map(float, text.split()))}
     except ValueError:
         return {}
 

@@ -61,6 +61,11 @@ def is_score(value: float) -> bool:
     return math.isfinite(value) and abs(value) < _LARGEST_SCORE
 
 
+def scores_in(metrics: Mapping[str, float], names: Iterable[str]) -> list[float]:
+    """The scores of these names, in their order; NaN, which chooses nothing, for a missing one."""
+    return [metrics.get(name, math.nan) for name in names]
+
+
 def best_of(
     metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]
 ) -> Candidate | None:

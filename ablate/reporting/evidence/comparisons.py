@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -69,6 +69,11 @@ class Comparison:
             return self.asked
         named = zip(self.axes, self.levels, strict=True)
         return " x ".join(f"{axis}={level}" for axis, level in named)
+
+
+def contrasts_of(comparisons: Iterable[Comparison]) -> list[Contrast]:
+    """The contrast of each, for the estimates of a family."""
+    return [comparison.contrast for comparison in comparisons]
 
 
 def questions(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.errors import CheckFailed
+from ablate.in_order import present
 from ablate.quoting import cell
 from ablate.recipe.levels import level_text
 from ablate.study.arm_record import arms_by_id
@@ -195,8 +196,7 @@ def arm_levels(record: StudyRecord, arm: ArmRecord) -> dict[str, str]:
             if axis in cell_of_arm:
                 answered.add(level_text(cell_of_arm[axis]))
         # in the order of the grid, not of the cells, so that equal sets give equal words
-        words = [word for word in map(level_text, order) if word in answered]
-        levels[axis] = "|".join(words)
+        levels[axis] = "|".join(present(map(level_text, order), among=answered))
     return levels
 
 

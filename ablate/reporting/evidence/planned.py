@@ -12,6 +12,7 @@ import numpy as np
 
 from ablate.reporting.evidence.comparisons import (
     Comparison,
+    contrasts_of,
     main_comparisons,
     questions,
 )
@@ -50,9 +51,8 @@ def _with_cells(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _family(comparisons: Sequence[Comparison], n_arms: int, *, alpha: float) -> tuple[Planned, ...]:
-    contrasts = [comparison.contrast for comparison in comparisons]
     # Scores do not matter for the rank: two seeds without a hole are enough to have one.
-    rank = Span.of(contrasts, np.zeros((n_arms, 2))).rank
+    rank = Span.of(contrasts_of(comparisons), np.zeros((n_arms, 2))).rank
     planned = []
     for comparison in comparisons:
         weights = comparison.contrast.weights(n_arms)

@@ -9,6 +9,7 @@ from functools import partial
 
 import pandas as pd
 
+from ablate.in_order import present
 from ablate.recipe.levels import level_text
 from ablate.recipe.strategy import phases_of
 from ablate.reporting.evidence.comparisons import arm_of_cell, baseline_level
@@ -41,7 +42,7 @@ def choose_pictures(results: Results) -> dict[str, Picture]:
     """
     pictures = [
         _arms(results),
-        *[_axis(results, axis) for axis in results.record.axes],
+        *map(partial(_axis, results), results.record.axes),
         _costs(results),
         _curves(results),
         *results.insight.pictures(results),
@@ -80,7 +81,7 @@ def _arms(results: Results) -> Picture | None:
 
 def _renamed(results: Results) -> pd.DataFrame:
     """The frame of arms with the names that the report calls them by."""
-    return results.arms.assign(arm=[results.name(arm_id) for arm_id in results.arms["arm_id"]])
+    return results.arms.assign(arm=results.arms["arm_id"].map(results.name))
 
 
 def _axis(results: Results, axis: str) -> Picture | None:
@@ -90,12 +91,13 @@ def _axis(results: Results, axis: str) -> Picture | None:
         return None
     values = compared_values(results.record, results.trials, axis)
     compared = set(values["level"])
-    levels = [level_text(level) for level in results.record.axes[axis]]
+    levels = map(level_text, results.record.axes[axis])
     draw = partial(
         draw_axis,
         values,
-        pd.concat([pair_frame(results, effect) for effect in effects]),
-        levels=[level for level in levels if level in compared],
+        pd.concat(map(partial(pair_frame, results), effects)),
+        # in the order of the grid, which is that of the ticks
+        levels=present(levels, among=compared),
         effects=axis_frame(effects),
         label=prose(metric),
         noise_sd=results.noise_floor.sd,

@@ -6,7 +6,7 @@ the one colour map rises in lightness.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ablate.in_order import places, present
 from ablate.reporting.figures.picture import (
     DARK,
     LIGHT,
@@ -57,7 +58,7 @@ def draw_arms(
     width = 4.8 + 0.075 * max(map(len, names))
     figure = canvas(width=width, height=1.1 + 0.27 * len(shown))
     axes = figure.subplots()
-    rows = {arm_id: row for row, arm_id in enumerate(shown["arm_id"])}
+    rows = places(shown["arm_id"])
     points = trials[trials["arm_id"].isin(rows)].dropna(subset=[metric])
     seed_points(axes, x=points[metric], y=points["arm_id"].map(rows), seeds=points["seed"])
     mean = shown[f"{metric}/mean"]
@@ -124,7 +125,8 @@ def draw_axis(
     left, right = figure.subplots(1, 2)
     _draw_values(left, values, levels=levels)
     left.set(ylabel=label, title="every trial, and mean ± SD over seeds")
-    compared = [level for level in levels if level in set(effects["level"])]
+    # the baseline's level has no difference to itself, and one without a pair has none at all
+    compared = present(levels, among=set(effects["level"]))
     _noise_band(right.axhspan, 0.0, 100 * noise_sd)
     _draw_differences(right, differences, levels=compared, effects=effects)
     axis = plain(effects["axis"].iloc[0])
@@ -155,7 +157,7 @@ def _noise_band(span: Callable[..., Any], middle: float, sd: float) -> None:
 
 
 def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> None:
-    ticks = {level: tick for tick, level in enumerate(levels)}
+    ticks = places(levels)
     known = values[values["level"].isin(ticks)]
     x = known["level"].map(ticks) + _side_step(known["seed"])
     seed_points(axes, x=x, y=known["value"], seeds=known["seed"])
@@ -175,7 +177,7 @@ def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> 
 def _draw_differences(
     axes: Axes, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame
 ) -> None:
-    ticks = {level: tick for tick, level in enumerate(levels)}
+    ticks = places(levels)
     axes.axhline(0, color=DARK, linewidth=0.9, linestyle="--")
     points = 100 * differences["difference"]
     x = differences["level"].map(ticks) + _side_step(differences["seed"])
@@ -213,7 +215,7 @@ def _side_step(seeds: pd.Series) -> pd.Series:
 
 
 def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
-    names = [plain(short(level)) for level in levels]
+    names = _written(levels)
     slant: dict[str, Any] = {"rotation": 0, "ha": "center"}
     if len(levels) > _MOST_SLANTED:
         slant = {"rotation": 90, "ha": "center"}
@@ -224,9 +226,17 @@ def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
     axes.grid(axis="x", visible=False)
 
 
+def _written(names: Iterable[str]) -> list[str]:
+    """Names as matplotlib writes them: cut where they are long, `$` no formula."""
+    written = []
+    for name in names:
+        written.append(plain(short(name)))
+    return written
+
+
 def _is_crowded(levels: Sequence[str]) -> bool:
     """Whether the levels' names do not fit side by side below one panel."""
-    return len(levels) * max(len(short(level)) for level in levels) > _CROWDED_LETTERS
+    return len(levels) * max(map(len, map(short, levels))) > _CROWDED_LETTERS
 
 
 @styled
@@ -323,7 +333,7 @@ def draw_confusion(
     figure = canvas(width=side + 0.8, height=side)
     axes = figure.subplots()
     shares = matrix / np.maximum(n_of_label[:, None], 1)
-    names = [plain(short(name)) for name in class_names]
+    names = _written(class_names)
     options: dict[str, Any] = {"xticklabels": names, "yticklabels": names, "linewidths": 0.4}
     if n_classes <= _MOST_ANNOTATED_CLASSES:
         percents = np.vectorize(_percent)(shares)

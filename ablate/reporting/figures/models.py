@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, N
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from ablate.in_order import present
 from ablate.metrics.calibration import N_BINS, Reliability
 from ablate.reporting.evidence.pareto import Cost
 from ablate.reporting.figures.labels import name_points
@@ -114,7 +115,7 @@ def _draw_cost_panel(
     # A logarithmic axis has no place for a cost of 0.
     known = known[known[x] > 0]
     known_ids = set(known["arm_id"])
-    best = known.set_index("arm_id").reindex([arm_id for arm_id in front if arm_id in known_ids])
+    best = known.set_index("arm_id").reindex(present(front, among=known_ids))
     axes.plot(best[x], best[y], drawstyle="steps-post", color=DARK, linewidth=1, zorder=1)
     kinds = np.select(
         [known["is_champion"], known["is_baseline"]], ["best on val", "baseline"], "other"

@@ -127,7 +127,7 @@ def _effects_line(record: ReportRecord) -> str:
         return "What matters: no difference is certain."
     # as the report's summary has them: the largest first
     settled.sort(key=lambda effect: -abs(effect.estimate or 0.0))
-    effects = [_effect_text(effect) for effect in settled[:_N_EFFECTS]]
+    effects = list(map(_effect_text, settled[:_N_EFFECTS]))
     if len(settled) > _N_EFFECTS:
         effects.append(f"{len(settled) - _N_EFFECTS} more")
     return f"What matters: {'; '.join(effects)}."

@@ -35,6 +35,12 @@ _HELPER_POLL_S = 1.0
 _LOG = logging.getLogger(__name__)
 
 
+def import_path() -> list[str]:
+    """Where this process imports from, for another one that may run in another folder."""
+    # Absolute, because the entry "" means the folder that a process is in.
+    return [str(Path(entry).absolute()) for entry in sys.path]
+
+
 class ForkServer:
     """A process that has imported some modules, and forks workers. A context manager."""
 
@@ -43,8 +49,7 @@ class ForkServer:
         self.environment = dict(environment)
         """What its workers have, whether their slots name it or not."""
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        path = [str(Path(entry).absolute()) for entry in sys.path]
-        arguments = [json.dumps(path), str(theirs.fileno()), *modules]
+        arguments = [json.dumps(import_path()), str(theirs.fileno()), *modules]
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", START, *arguments],

@@ -66,6 +66,11 @@ class PilotPlan:
     tuning: tuple[Candidate, ...] | None
     """The trials of a tuning; None for a search, which proposes its trials as it runs."""
 
+    @property
+    def tuning_trials(self) -> tuple[Trial, ...]:
+        """Of a tuning; none of a search."""
+        return tuple(candidate.trial for candidate in self.tuning or ())
+
 
 def resolve(
     grid: Grid, folders: Folders, *, seeds: Sequence[int] | None, allow_fallback: bool, command: str

@@ -38,7 +38,7 @@ def check_same_weights(
     trials = [*resolved.trials]
     if resolved.pilot is not None:
         study_folders.append(pilot_folder_of(folder, resolved.pilot.record))
-        trials += [candidate.trial for candidate in resolved.pilot.tuning or ()]
+        trials += resolved.pilot.tuning_trials
     check_weights_of_past(study_folders, trials, weights, image_size=resolved.data.image_size)
 
 

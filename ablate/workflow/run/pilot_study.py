@@ -70,7 +70,7 @@ def adopt_pilot(context: StudyContext) -> int:
     """
     prepared = context.prepared
     plan = _plan(prepared)
-    trials = [candidate.trial for candidate in plan.tuning or ()]
+    trials = plan.tuning_trials
     trial_ids = None
     # A search's trials are those that were proposed: nobody can name them beforehand.
     if plan.tuning is not None:
@@ -152,8 +152,7 @@ def _tune(
     assert plan.tuning is not None
     for candidate, arm in zip(plan.tuning, plan.record.arms, strict=True):
         names[candidate.trial.trial_id] = arm.name
-    trials = tuple(candidate.trial for candidate in plan.tuning)
-    summary = run_study(StudyPlan(plan.record, trials, provenance_tags()), session)
+    summary = run_study(StudyPlan(plan.record, plan.tuning_trials, provenance_tags()), session)
     if summary.n_left:
         return summary, None
     return summary, _tuned(prepared, plan.tuning)
