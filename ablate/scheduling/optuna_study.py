@@ -31,6 +31,7 @@ from ablate.tracking import events
 from ablate.tracking.connectivity import sqlite_url
 from ablate.tracking.passwords import hide_passwords, without_password
 
+# Optuna logs a line a trial, in between our own.
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 _LOG = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class OptunaStudy:
 
     def is_up(self) -> bool:
         """See `Follower`."""
+        # Any query does: whether the storage answers is all that is asked.
         self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return True
 
@@ -86,6 +88,8 @@ class OptunaStudy:
         """Raises StoreError where the storage holds what nobody can read."""
         try:
             for stored in self._study.get_trials(deepcopy=False):
+                # An attribute of another form, say a list, is found here and not at the end of a
+                # trial.
                 hash(_attempt_of(stored))
         except Exception as error:
             raise StoreError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
@@ -99,6 +103,7 @@ class OptunaStudy:
         for stored in self._study.get_trials(deepcopy=False):
             if not stored.state.is_finished():
                 self._study.tell(stored.number, state=TrialState.FAIL)
+            # So that a call that goes on tells nothing twice: `add_trial` would add a second one.
             self._stored.add(_attempt_of(stored))
 
     def tell(self, event: events.Event) -> None:
@@ -136,6 +141,7 @@ class OptunaStudy:
             "seed": trial.seed,
             "arm": trial.arm_id if arm is None else arm.name,
         }
+        # None where there is nothing to learn from: it says how the trial ended, and no score.
         values = self._values(ended)
         # Optuna refuses a complete trial without values; here it is FAIL, in the journal COMPLETE.
         state = _STATES[ended.state]
@@ -194,11 +200,13 @@ def study_in_folder(
         if not _is_sound(path):
             raise StoreError("SQLite finds it damaged")
         study = opened()
+        # A file that opens can still hold rows that nothing can read.
         study.check_readable()
         return study
     except StoreError as error:
         _LOG.warning("Optuna's file %s is made again from the journal: %s", path, error)
         for leftover in folder.glob(f"{OPTUNA_FILE}*"):  # with its -wal and -shm
+            # Where it cannot be taken away, opening it says what is wrong.
             with contextlib.suppress(OSError):
                 _take_away(leftover)
         return opened()

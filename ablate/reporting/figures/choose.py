@@ -60,6 +60,7 @@ def _arms(results: Results) -> Picture | None:
     metric = results.effects.primary
     if metric not in results.trials or results.trials[metric].isna().all():
         return None
+    # The frame holds the names of the grid; figure and table must use the same ones.
     arms = _renamed(results)
     best = arms.iloc[0]
     draw = partial(
@@ -156,10 +157,12 @@ def compared_values(record: StudyRecord, trials: pd.DataFrame, axis: str) -> pd.
     scored with the seed; where there is none, those with at least two levels.
     """
     metric = primary_metric(record)
+    # Cells are tuples of levels in the order of the axes.
     position = list(record.axes).index(axis)
     scores = trials.dropna(subset=[metric]).set_index(["arm_id", "seed"])[metric].to_dict()
     rows = []
     for cell, arm_id in arm_of_cell(record).items():
+        # All other levels: what two trials must share to be compared along this axis.
         context = (*cell[:position], *cell[position + 1 :])
         for seed in record.seeds:
             if (arm_id, seed) in scores:
@@ -187,6 +190,7 @@ def _curves(results: Results) -> Picture | None:
     names = {champion.arm_id: f"best on val: {results.name(champion.arm_id)}"}
     if baseline is not None and baseline.arm_id != champion.arm_id:
         names[baseline.arm_id] = results.name(baseline.arm_id)
+    # Arms that are drawn, not all: one without a complete trial has no curve.
     n_others = len(set(curves["arm_id"]) - set(names))
     starts = phase_starts(champion, results.complete_runs(champion.arm_id))
     labels = {metric: prose(metric) for metric in curves["metric"].unique()}
@@ -218,6 +222,7 @@ def phase_starts(arm: ArmRecord, runs: Sequence[PublishedRun]) -> list[int]:
     lengths = [phase.epochs for phase in phases_of(arm.recipe)]
     planned = sum(n_epochs or 0 for n_epochs in lengths)
     for run in runs:
+        # One value an epoch: fewer mean that patience ended a phase.
         if len(run.curves.get("train/loss", ())) != planned:
             return []
     return list(itertools.accumulate(n_epochs or 0 for n_epochs in lengths[:-1]))
@@ -236,6 +241,7 @@ def curve_frame(
     """Rows (arm_id, seed, epoch, metric, value) of the curves that the runs have."""
     rows = []
     for metric in metrics:
+        # Metrics outside, arms inside: the order of rows is the order of panels and of lines.
         for arm_id, of_arm in runs.items():
             for run in of_arm:
                 for epoch, value in run.curves.get(metric, ()):

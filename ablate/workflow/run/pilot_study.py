@@ -133,6 +133,7 @@ def _search(
     prepared: Prepared, session: Session, names: Names
 ) -> tuple[StudySummary, Prepared | None]:
     """Search, and return the study of what was found; None while the search is not over."""
+    # No trials in the plan: the sampler proposes them one after the other.
     result = run_search(
         search_plan(prepared.resolved),
         StudyPlan(_plan(prepared).record, (), provenance_tags()),
@@ -150,6 +151,7 @@ def _tune(
     """Tune every arm, and return the study of tuned arms; None while the tuning is not over."""
     plan = _plan(prepared)
     assert plan.tuning is not None
+    # In one order: `tuning_arms` makes an arm of each candidate.
     for candidate, arm in zip(plan.tuning, plan.record.arms, strict=True):
         names[candidate.trial.trial_id] = arm.name
     summary = run_study(StudyPlan(plan.record, plan.tuning_trials, provenance_tags()), session)
@@ -311,6 +313,7 @@ def _followed_by(
 ) -> Prepared:
     """The study after a pilot."""
     resolved = prepared.resolved
+    # The same study_id: its journal and its runs are found again by whoever goes on.
     record = resolved.record.model_copy(update={"arms": arms, "pilot": pilot})
     return replace(prepared, resolved=replace(resolved, record=record, trials=tuple(trials)))
 
