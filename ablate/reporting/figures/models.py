@@ -41,6 +41,7 @@ def draw_reliability(bins: Reliability) -> Figure:
     blue = sns.color_palette("colorblind")[0]
     diagonal = {"color": DARK, "linestyle": "--", "linewidth": 0.9}
     upper.plot([0, 1], [0, 1], label="perfect calibration", **diagonal)
+    # An empty bin has no accuracy, and no interval.
     known = bins.count > 0
     upper.errorbar(
         bins.confidence[known],
@@ -87,6 +88,7 @@ def draw_cost(
     """
     # two panels side by side stay readable at the width of a README
     n_columns = min(len(panels), 2)
+    # Rounded up.
     n_rows = -(-len(panels) // n_columns)
     figure = canvas(width=4.0 * n_columns + 0.4, height=3.0 * n_rows + 0.4)
     grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
