@@ -51,6 +51,8 @@ class Found:
     masks: Mapping[str, str] = field(default_factory=dict)
     """Image -> the file that holds its mask."""
     traps: tuple[Trap, ...] = ()
+    folder_levels: tuple[int, ...] = ()
+    """Levels of folders that hold splits, folds and classes, counted from 1."""
 
     @property
     def class_names(self) -> tuple[str, ...]:

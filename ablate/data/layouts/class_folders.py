@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ablate.data.layouts._base import Found, LabelledImage, Trap
 from ablate.data.layouts._listing import Listing
 from ablate.data.layouts.mask_files import Sorted
@@ -25,17 +27,16 @@ def read_class_folders(_: Listing, sorted_images: Sorted) -> Found | None:
             without.append(path)
         else:
             images.append(LabelledImage(path, (label,), split_of(path, levels)))
+    n_names = len({image.labels for image in images})
     found = Found(
         layout=_layout_words(has_splits=levels.split is not None, level=levels.label),
-        evidence=f"{len(images)} images in folders of {len({i.labels for i in images})} names",
+        evidence=f"{len(images)} images in folders of {n_names} names",
         images=tuple(images),
     )
     traps = _traps(found, without)
     if levels.folds is not None:
         traps.append(Trap("folds", "folders are called as folds: their images are put together"))
-    return Found(
-        layout=found.layout, evidence=found.evidence, images=found.images, traps=tuple(traps)
-    )
+    return replace(found, traps=tuple(traps), folder_levels=levels.numbers)
 
 
 def _layout_words(*, has_splits: bool, level: int) -> str:

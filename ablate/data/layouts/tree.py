@@ -29,6 +29,12 @@ class Levels:
     folds: int | None = None
     """Level of folders that are called as folds."""
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Levels that say something, counted from 1 as `data.group_by` counts."""
+        levels = (self.split, self.folds, self.label)
+        return tuple(level + 1 for level in levels if level is not None)
+
 
 def split_of_folder(name: str) -> str | None:
     """The split that a folder's name stands for, in any of the languages that are known."""
