@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
+from ablate.advice.case import Case
 from ablate.advice.facts import ImageSetFacts, MachineFacts
+from ablate.advice.image_rules import IMAGE_RULES
+from ablate.advice.recommendation import Advice, Recommendation
+from ablate.advice.rule import Rule
+from ablate.advice.sources import GIVEN
+from ablate.advice.study_rules import STUDY_RULES
+from ablate.advice.task_rules import TASK_RULES
+from ablate.advice.training_rules import TRAINING_RULES
+from ablate.advice.transfer_rules import BACKBONE_RULES, FREEZE_RULES, RATE_RULES
+
+__all__ = ["RULES", "Advice", "Recommendation", "advise"]
+
+RULES: tuple[Rule, ...] = (
+    *TASK_RULES,
+    *BACKBONE_RULES,
+    *IMAGE_RULES,
+    *FREEZE_RULES,
+    *TRAINING_RULES,
+    *RATE_RULES,
+    *STUDY_RULES,
+)
+"""In the order in which fields are settled: a rule may look at fields above it."""
+_SECTIONS = ("task", "data", "base", "axes", "seeds", "baseline", "select_by")
+"""The order of a grid file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """One value of a grid file, and why."""
+def advise(
+    facts: ImageSetFacts, machine: MachineFacts, *, given: Mapping[str, object] | None = None
+) -> Advice:
+    """The plan that the rules give. Pure: the same facts give the same advice.
 
-    field: str
-    """Dotted, as in a grid file: `data.image_size`, `base.epochs`, `axes.freeze_depth`, `seeds`."""
-    value: object
-    """As `yaml.safe_load` would give it: text, number, bool, None, list or dict."""
-    why: str
-    """A sentence with the numbers that decided, for a comment or a table."""
-    source: str
-    """Where the rule comes from: a paper, or a report of this repository."""
-    alternatives: tuple[object, ...] = ()
-    """Values that the rules see as next best, the best first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """All recommendations, in the order of a grid file: task, data, base, axes, seeds, select_by.
-
-    `task` and `select_by` are fields of their own. `data.*` fields that have to do with splits and
-    groups are not among them: they are the image set's, not the recipe's.
+    `given` are fields (`base.epochs`) that are settled already: they are taken over, and the rules
+    for other fields look at them.
     """
-
-    recommendations: tuple[Recommendation, ...]
-
-    def value(self, field: str) -> object:
-        """The value recommended for a field; None where nothing is recommended."""
-        for recommendation in self.recommendations:
-            if recommendation.field == field:
-                return recommendation.value
-        return None
-
-    def below(self, section: str) -> dict[str, object]:
-        """Fields and values of one section, without its name: `data`, `base`, `axes`."""
-        values = {}
-        for recommendation in self.recommendations:
-            start, dot, name = recommendation.field.partition(".")
-            if dot and start == section:
-                values[name] = recommendation.value
-        return values
+    settled: dict[str, object] = {}
+    recommendations: list[Recommendation] = []
+    for field, value in (given or {}).items():
+        settled[field] = value
+        recommendations.append(Recommendation(field, value, "it is given", GIVEN))
+    for rule in RULES:
+        case = Case(facts, machine, settled)
+        # The first rule that holds has settled the field.
+        if rule.field in settled or not rule.holds(case):
+            continue
+        recommendation = rule.applied(case)
+        settled[rule.field] = recommendation.value
+        recommendations.append(recommendation)
+    recommendations.sort(key=_place)
+    return Advice(tuple(recommendations))
 
 
-def advise(facts: ImageSetFacts, machine: MachineFacts) -> Advice:
-    """The plan that the rules give. Pure: the same facts give the same advice."""
-    raise NotImplementedError
+def _place(recommendation: Recommendation) -> int:
+    section, _, _ = recommendation.field.partition(".")
+    return _SECTIONS.index(section)
