@@ -1,0 +1,54 @@
+"""`ablate init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablate.cli.options import Json
+from ablate.cli.output import console_for, print_document
+from ablate.exits import user_errors
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="a folder of images, in whatever layout")
+    ],
+    gpu_gb: Annotated[
+        float | None,
+        typer.Option(min=1, help="memory of the GPU that will train  [default: the CPU trains]"),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=1, help="how long the first study may take  [default: 30]")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="the grid file  [default: a .yaml beside FOLDER, of its name]"),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="write over a grid file that is there already")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at a folder of images and write a first grid file, with the reason of each value."""
+    with user_errors(is_json=as_json) as begin:
+        console = console_for(is_json=as_json)
+        # At once: a folder of many thousand images takes seconds.
+        console.print(f"looking at {folder} ...")
+        from ablate.console.init_screen import show_written
+        from ablate.workflow.init.facts import machine_facts
+        from ablate.workflow.init.write_grid import write_grid
+
+        begin()
+        written = write_grid(
+            folder,
+            machine_facts(gpu_gb, minutes),
+            console.print,
+            out=out,
+            may_replace=force,
+        )
+        show_written(console, written)
+        if as_json:
+            print_document(written)
