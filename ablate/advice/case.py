@@ -11,6 +11,8 @@ from ablate.advice.facts import ImageSetFacts, MachineFacts
 USUAL_MINUTES = 30.0
 """For the first study, where nobody says how long it may take."""
 USUAL_SEEDS = 5
+N_COSTLY_ARMS = 3
+"""Arms of a first study that cost what the recommended one does; probes are nearly free."""
 UNEVEN = 1.5
 """Classes are uneven where the largest has this many times the images of the smallest."""
 
@@ -99,9 +101,6 @@ class Case:
         return seconds_a_trial(work, self.machine)
 
     def can_afford(self, depth: object, *, epochs: int, image_size: int | None = None) -> bool:
-        """Whether the usual seeds of one arm take half of the study's time at most.
-
-        The other half is for the arms that it is compared with.
-        """
+        """Whether the usual seeds of a first study fit the time that there is."""
         trial_s = self.trial_s(depth, epochs=epochs, image_size=image_size)
-        return USUAL_SEEDS * trial_s <= self.seconds / 2
+        return N_COSTLY_ARMS * USUAL_SEEDS * trial_s <= self.seconds

@@ -37,7 +37,8 @@ def _is_slow_at_224(case: Case) -> bool:
 IMAGE_RULES: tuple[Rule, ...] = (
     Rule(
         field="data.view",
-        where="the middle square holds under 85 % of an image, or signs are small; shapes differ by at most 1.5",
+        where="the middle square holds under 85 % of an image, or signs are small; "
+        "shapes differ by at most 1.5",
         holds=lambda case: _needs_all(case) and _has_alike_shapes(case),
         value="squash",
         why="the whole image is seen, and all are distorted alike",

@@ -48,7 +48,8 @@ class Rule:
         why = self.why
         if numbers:
             why += f" (here: {', '.join(numbers)})"
-        return Recommendation(self.field, value, why, self.source, self.alternatives)
+        others = tuple(other for other in self.alternatives if other != value)
+        return Recommendation(self.field, value, why, self.source, others)
 
 
 def _train(case: Case) -> str:

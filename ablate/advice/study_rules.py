@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablate.advice.case import USUAL_SEEDS, Case
+from ablate.advice.case import N_COSTLY_ARMS, USUAL_SEEDS, Case
 from ablate.advice.rule import Rule
 from ablate.advice.sources import (
     BOUQUETS,
@@ -18,8 +18,6 @@ from ablate.advice.sources import (
 
 _MOST_SEEDS = 8
 _LEAST_SEEDS = 3
-_N_ARMS = 4
-"""About how many arms a first study has; the cheaper ones beside the recommended one."""
 
 
 def _trial_s(case: Case) -> float:
@@ -27,7 +25,7 @@ def _trial_s(case: Case) -> float:
 
 
 def _can_seed(case: Case, n_seeds: int) -> bool:
-    return _N_ARMS * n_seeds * _trial_s(case) <= case.seconds
+    return N_COSTLY_ARMS * n_seeds * _trial_s(case) <= case.seconds
 
 
 def _depths(case: Case) -> list[object]:
@@ -122,7 +120,7 @@ STUDY_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         field="seeds",
-        where="four arms with eight seeds fit the time",
+        where="three costly arms with eight seeds fit the time",
         holds=lambda case: _can_seed(case, _MOST_SEEDS),
         value="0 to 7",
         finds=lambda _: list(range(_MOST_SEEDS)),

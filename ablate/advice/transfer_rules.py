@@ -127,7 +127,7 @@ FREEZE_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         field="base.freeze_depth",
-        where="five seeds of everything take half of the time at most",
+        where="three arms with five seeds of everything fit the time",
         holds=lambda case: case.can_afford(0, epochs=MIN_EPOCHS),
         value=0,
         why="fine-tuning of everything is best on most sets, and there is time for it",

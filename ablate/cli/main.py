@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ablate._version import __version__
+from ablate.cli.advise import advise
 from ablate.cli.cache import cache_app
 from ablate.cli.compare import compare
 from ablate.cli.group import CommandGroup
@@ -62,6 +63,7 @@ def options_of_the_program(
 app.command()(init)
 app.command()(run)
 app.command()(plan)
+app.command()(advise)
 app.command("lr-find")(lr_find)
 app.command()(views)
 app.command()(report)
