@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import Json
+from ablate.cli.options import GpuGb, HasHub, Json, Minutes
 from ablate.cli.output import console_for, print_document
 from ablate.exits import user_errors
 
@@ -16,13 +16,9 @@ def init(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="a folder of images, in whatever layout")
     ],
-    gpu_gb: Annotated[
-        float | None,
-        typer.Option(min=1, help="memory of the GPU that will train  [default: the CPU trains]"),
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=1, help="how long the first study may take  [default: 30]")
-    ] = None,
+    gpu_gb: GpuGb = None,
+    minutes: Minutes = None,
+    has_hub: HasHub = False,
     out: Annotated[
         Path | None,
         typer.Option(help="the grid file  [default: a .yaml beside FOLDER, of its name]"),
@@ -38,13 +34,13 @@ def init(
         # At once: a folder of many thousand images takes seconds.
         console.print(f"looking at {folder} ...")
         from ablate.console.init_screen import show_written
-        from ablate.workflow.init.facts import machine_facts
+        from ablate.workflow.advice.this_machine import this_machine
         from ablate.workflow.init.write_grid import write_grid
 
         begin()
         written = write_grid(
             folder,
-            machine_facts(gpu_gb, minutes),
+            this_machine(gpu_gb=gpu_gb, minutes=minutes, has_hub=has_hub),
             console.print,
             out=out,
             may_replace=force,

@@ -22,7 +22,8 @@ def show_written(console: Console, written: Written) -> None:
     console.print(f"images: {written.view}")
     for trap in written.traps:
         console.print(f"trap, {trap.kind}: {trap.text}", style=_WARNING)
-    console.print(f"grid: {escaped(str(written.grid))}, about {written.minutes:.0f} min")
+    console.print(f"grid: {escaped(str(written.grid))}")
+    console.print(f"cost: {written.cost.line}")
     if written.table is not None:
         console.print(f"images and labels: {escaped(str(written.table))}")
     console.print("look at the reasons in the grid file, then:")

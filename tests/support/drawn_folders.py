@@ -15,6 +15,7 @@ from PIL import Image
 TILE = (160, 48)
 """Width and height of a tile in pixels; some stand upright."""
 DEFECTS = ("Blowhole", "Crack", "Fray")
+SPLITS_OF_SHOTS = ("train", "train", "train", "valid", "test")
 N_PARTS = {"Blowhole": 16, "Crack": 14, "Fray": 12, "Free": 26}
 
 
@@ -86,7 +87,8 @@ def draw_leaves(root: Path) -> Path:
     """Leaves in one folder, masks in another, a table with a semicolon and columns of its own.
 
     Traps: masks, a row without its file, an image without a row, a plant photographed five times,
-    the table's own split cutting through plants, a class that is nearly everything, a copy.
+    the table's own split cutting through plants, a class that is nearly everything, copies under
+    other plants.
     """
     rng = np.random.default_rng(3)
     (root / "images").mkdir(parents=True)
@@ -98,11 +100,18 @@ def draw_leaves(root: Path) -> Path:
         for shot in range(5):
             number = 5 * plant + shot
             _draw_leaf(root, number, base, is_ill=is_ill, rng=rng)
-            split = ("train", "train", "train", "valid", "test")[shot]
+            split = SPLITS_OF_SHOTS[shot]
             disease = "blight" if is_ill else "healthy"
             rows.append([f"IMG_{number:04d}.jpg", f"P{plant:03d}", split, disease, "2.5"])
     rows.append(["IMG_9999.jpg", "P999", "train", "healthy", "2.5"])
-    (root / "images" / "IMG_8888.jpg").write_bytes((root / "images" / "IMG_0007.jpg").read_bytes())
+    # The same file under another plant, which may lie on another side; and one that no row names.
+    for plant in range(41, 47):
+        copy = f"IMG_77{plant}.jpg"
+        rows.append([copy, f"P{plant:03d}", "test", "healthy", "2.5"])
+        original = root / "images" / f"IMG_{5 * (plant - 40):04d}.jpg"
+        (root / "images" / copy).write_bytes(original.read_bytes())
+    _draw_leaf(root, 8888, np.array([90, 90, 90]), is_ill=False, rng=rng)
+    (root / "masks" / "IMG_8888.png").unlink()
     with (root / "leaves.csv").open("w", newline="") as file:
         writer = csv.writer(file, delimiter=";")
         writer.writerow(["Photo", "plant_id", "Subset", "Disease", "area"])

@@ -78,7 +78,7 @@ def _pairs(pixels: NDArray[np.uint8], names: Sequence[str]) -> tuple[tuple[str, 
     found = []
     for start in range(0, len(names), _ROWS):
         rows, columns = np.nonzero(coarse[start : start + _ROWS] @ coarse.T >= ALIKE)
-        for row, column in zip(rows + start, columns, strict=True):
+        for row, column in zip((rows + start).tolist(), columns.tolist(), strict=True):
             # Each pair once; the coarse versions name candidates, the fine ones confirm them.
             if row < column and fine[row] @ fine[column] >= ALIKE:
                 found.append((names[row], names[column]))

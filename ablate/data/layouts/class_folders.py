@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ablate.data.layouts._base import Found, LabelledImage, Trap
 from ablate.data.layouts._listing import Listing
+from ablate.data.layouts.counted import counted
 from ablate.data.layouts.mask_files import Sorted
 from ablate.data.layouts.tree import find_levels, label_of, split_of, split_of_folder
 from ablate.errors import escaped, some
@@ -56,14 +57,14 @@ def _traps(found: Found, without: list[str]) -> list[Trap]:
             Trap(
                 "class called as a split",
                 f"classes are called as splits ({names}), beside others that are not: "
-                "they are taken for classes",
+                "taken for classes all the same",
             )
         )
     if without:
         traps.append(
             Trap(
                 "images without a label",
-                f"{len(without)} images lie above the class folders and are left out, "
+                f"{counted(without, 'image')} above the class folders: left out, "
                 f"for example {escaped(without[0])}",
             )
         )

@@ -34,10 +34,10 @@ def read_coco(listing: Listing, sorted_images: Sorted) -> Found | None:
             split_of[image] = _split(name)
         names = {str(row.get("id")): str(row.get("name")) for row in _rows(content, "categories")}
         for row in _rows(content, "annotations"):
-            image = images.get(str(row.get("image_id")))
+            shown_in = images.get(str(row.get("image_id")))
             category = names.get(str(row.get("category_id")))
-            if image is not None and category is not None:
-                classes_of[image].append(category)
+            if shown_in is not None and category is not None:
+                classes_of[shown_in].append(category)
                 n_boxes += 1
     return found_in_boxes("COCO JSON", classes_of, split_of=split_of, n_boxes=n_boxes)
 

@@ -10,6 +10,7 @@ from itertools import compress
 from ablate.data.layouts._base import Found, LabelledImage, Trap
 from ablate.data.layouts._boxes import ImageIndex
 from ablate.data.layouts._listing import Listing
+from ablate.data.layouts.counted import counted
 from ablate.data.layouts.mask_files import Sorted
 from ablate.data.layouts.rows import Rows, read_rows
 from ablate.data.layouts.table_columns import Columns, find_columns, labels_in
@@ -130,18 +131,18 @@ def _traps(tables: Sequence[Rows], read: _Read, photos: Sequence[str]) -> list[T
     traps = []
     if read.missing:
         example = escaped(read.missing[0])
-        text = f"{len(read.missing)} rows name files that are not here, for example {example}"
-        traps.append(Trap("missing files", f"{text}: they are left out"))
+        text = f"{counted(read.missing, 'row')} of files that are not here, for example {example}"
+        traps.append(Trap("missing files", f"{text}: left out"))
     n_unlisted = len(photos) - len(read.labels) - read.n_unlabelled
     if n_unlisted > 0:
         unlisted = next(name for name in photos if name not in read.labels)
-        text = f"{n_unlisted} images are in no row, for example {escaped(unlisted)}"
-        traps.append(Trap("images without a label", f"{text}: they are left out"))
+        text = f"{counted(n_unlisted, 'image')} in no row, for example {escaped(unlisted)}"
+        traps.append(Trap("images without a label", f"{text}: left out"))
     if read.n_unlabelled:
-        text = f"{read.n_unlabelled} rows have no label: their images are left out"
+        text = f"{counted(read.n_unlabelled, 'row')} without a label: left out"
         traps.append(Trap("images without a label", text))
     n_odd = sum(rows.n_left_out for rows in tables)
     if n_odd:
-        text = f"{n_odd} rows have more or fewer cells than there are columns: they are left out"
+        text = f"{counted(n_odd, 'row')} of more or fewer cells than there are columns: left out"
         traps.append(Trap("odd rows", text))
     return traps

@@ -28,12 +28,12 @@ def read_yolo(listing: Listing, sorted_images: Sorted) -> Found | None:
     n_files = 0
     for image in sorted_images.photos:
         file = _label_file(image, texts)
-        numbers = []
+        numbers: list[int] | None = []
         if file is not None:
             numbers = _numbers(listing.path(file))
-            if numbers is None:
-                continue
-            n_files += 1
+            n_files += numbers is not None
+        if numbers is None:
+            continue
         n_boxes += len(numbers)
         classes_of[image] = [names.get(number, f"class {number}") for number in numbers]
     if 2 * n_files < len(sorted_images.photos):

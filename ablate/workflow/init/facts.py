@@ -1,27 +1,22 @@
-"""Facts of a folder's images and of this computer, as the rules of `advice` take them."""
+"""Facts of a folder's images, as the rules of `advice` take them."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
-from ablate.advice.facts import ImageSetFacts, MachineFacts
+from ablate.advice.facts import ImageSetFacts
+from ablate.advice.signs import may_flip, seeks_small_signs
 from ablate.data.layouts._headers import Header, quantiles
 from ablate.workflow.init.proposal import Proposal
 
+USUAL_CROP = 0.875
+"""Share of the middle square's side that most backbones see."""
 _MOSTLY = 0.95
 _LITTLE = 0.1
 """Share of an image that a mask covers where signs are small."""
-_SIGNS = frozenset(
-    "defect defects defective crack cracks cracked scratch scratches hole blowhole fray break "
-    "uneven dent stain spot spots rust corrosion flaw anomaly anomalous broken damage damaged "
-    "lesion lesions tumor tumour malignant melanoma nodule fracture metastasis polyp bleeding "
-    "contamination porosity void pit chip missing local inclusion marked".split(" ")
-)
-"""Words in names of classes that stand for something small in an image."""
-_UNFLIPPABLE = frozenset("digit digits letter letters sign signs text character number".split(" "))
+_UPRIGHT = 0.1
+"""Share of the images from which those that stand differ from those that lie."""
+_LONG = 1.2
 
 
 def image_set_facts(proposal: Proposal) -> ImageSetFacts:
@@ -50,7 +45,7 @@ def image_set_facts(proposal: Proposal) -> ImageSetFacts:
         is_grey=_is_grey(proposal, headers),
         n_groups=n_groups,
         seeks_small_signs=_seeks_small_signs(proposal),
-        may_flip=_may_flip(proposal),
+        may_flip=may_flip(proposal.class_names),
     )
 
 
@@ -66,44 +61,20 @@ def _seeks_small_signs(proposal: Proposal) -> bool:
     masks = proposal.looked.masks
     if masks is not None and masks.covered is not None and masks.covered < _LITTLE:
         return True
-    return bool(_words(proposal) & _SIGNS)
+    return seeks_small_signs([*proposal.class_names, proposal.looked.root.name])
 
 
-def _may_flip(proposal: Proposal) -> bool:
-    names = proposal.class_names
-    # Digits and letters as classes: all names of one character, but for a few.
-    n_short = sum(len(name) == 1 for name in names)
-    if n_short >= _MOSTLY * len(names) and len(names) > 2:
-        return False
-    return not _words(proposal) & _UNFLIPPABLE
+def lie_and_stand(headers: Mapping[str, Header]) -> bool:
+    """Whether some images are clearly wider than high and others higher than wide.
 
-
-def _words(proposal: Proposal) -> set[str]:
-    """Words in the names of classes and of the folder, in lower case."""
-    words: set[str] = set()
-    for name in (*proposal.class_names, proposal.looked.root.name):
-        spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-        words.update(re.split(r"[\W\d_]+", spaced.casefold()))
-    return words
-
-
-def machine_facts(gpu_gb: float | None, minutes: float | None) -> MachineFacts:
-    """The facts of this computer; a GPU only where somebody says how large it is."""
-    return MachineFacts(
-        cores=len(os.sched_getaffinity(0)),
-        has_bf16=gpu_gb is not None or _has_bf16(),
-        gpu_gb=gpu_gb,
-        minutes=minutes,
-    )
-
-
-def _has_bf16() -> bool:
-    """Whether the CPU multiplies in bfloat16, as Linux lists it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in text or "amx_bf16" in text
+    Squashed, the ones would be distorted along, the others across.
+    """
+    n_lying = 0
+    n_standing = 0
+    for header in headers.values():
+        n_lying += header.width > _LONG * header.height
+        n_standing += header.height > _LONG * header.width
+    return min(n_lying, n_standing) >= _UPRIGHT * len(headers)
 
 
 def seen_share(headers: Mapping[str, Header], view: str | None, crop_share: float) -> float:

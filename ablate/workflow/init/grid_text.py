@@ -10,30 +10,28 @@ from pathlib import Path
 import yaml
 
 from ablate.advice.advise import Advice, Recommendation
+from ablate.advice.rough_cost import RoughCost
 from ablate.data.layouts import Trap
 from ablate.errors import escaped, some
 from ablate.study.image_rule import ImageRule
 from ablate.study.trial import SPLITS
-from ablate.workflow.init.facts import seen_share
+from ablate.workflow.init.facts import USUAL_CROP, seen_share
 from ablate.workflow.init.proposal import Proposal
 from ablate.workflow.init.splits import FRACTIONS, SPLIT_SEED
 
 _WIDTH = 100
 _N_CLASSES = 8
-_USUAL_CROP = 0.875
-"""Share of the side that most backbones see of the middle square."""
 # Written by this module: where images are and how they are split follows from them alone.
 _SECTIONS = ("base", "axes")
 
 
-def grid_text(proposal: Proposal, advice: Advice, traps: Sequence[Trap], *, minutes: float) -> str:
-    """The whole file. `minutes` is what its study may take, as far as known speeds tell."""
+def grid_text(proposal: Proposal, advice: Advice, traps: Sequence[Trap], cost: RoughCost) -> str:
+    """The whole file. `cost` is that of its study, by known speeds."""
     lines = [f"# {_question(proposal)}"]
-    lines += _remark(f"made by `ablate init`; run: {' then '.join(commands(proposal))}")
-    lines += _remark(
-        f"about {minutes:.0f} min by known speeds of this computer; "
-        f"`{commands(proposal)[0]} --probe` measures"
-    )
+    lines.append("# made by ablate init; to go on:")
+    for command in commands(proposal):
+        lines.append(f"#   {command}")
+    lines += _remark(cost.line)
     lines += _what_was_found(proposal)
     lines += _trap_lines(traps)
     lines += _field("task", proposal.task, _why(advice, "task"))
@@ -124,7 +122,7 @@ def _path_reason(proposal: Proposal) -> str:
 def crop_words(proposal: Proposal, data: dict[str, object]) -> str:
     """What the middle square would cut away, and what is seen as the grid has it."""
     headers = proposal.looked.headers.of
-    share = data.get("crop_share") or _USUAL_CROP
+    share = data.get("crop_share") or USUAL_CROP
     cropped = seen_share(headers, "crop", float(str(share)))
     words = f"view: crop shows val and test {cropped:.0%} of the pixels"
     view = data.get("view")

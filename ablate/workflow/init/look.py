@@ -10,6 +10,7 @@ from ablate.data.layouts import Found, Listing, Sorted, Trap, recognise, sort_ma
 from ablate.data.layouts._headers import Headers, read_headers
 from ablate.data.layouts._listing import ODD, list_folder
 from ablate.data.layouts.alike import Alike, compare_all
+from ablate.data.layouts.counted import counted
 from ablate.data.layouts.marked import MARKED
 from ablate.data.layouts.mask_files import MaskFacts, mask_facts
 from ablate.errors import DataError, escaped, some
@@ -43,7 +44,7 @@ class Looked:
 def look_at_folder(folder: Path, tell: Tell) -> Looked:
     """Read names, tables and headers of a folder, and compare its images. Raises DataError."""
     listing = list_folder(folder)
-    tell(f"{len(listing.images)} images and {len(listing.others)} other files")
+    tell(f"{counted(listing.images, 'image')} and {counted(listing.others, 'other file')}")
     sorted_images = sort_masks(listing.root, listing.images)
     found = recognise(listing, sorted_images)
     tell(f"layout: {found.layout} ({found.evidence})")
@@ -90,14 +91,14 @@ def _traps(looked: Looked, damaged: dict[str, str]) -> Iterator[Trap]:
     yield from _mask_traps(looked)
     if damaged:
         why = some(list(damaged.values()), most=_N_NAMED)
-        yield Trap("damaged", f"{len(damaged)} images cannot be read and are left out: {why}")
+        yield Trap("damaged", f"{counted(damaged, 'image')} cannot be read, left out: {why}")
     yield from looked.found.traps
     copies = looked.sorted_images.copies
     if copies:
         photo, copy = next(iter(copies.items()))
         text = (
-            f"{len(copies)} images are there twice, in two formats ({escaped(photo)} and "
-            f"{escaped(copy)}): the second is left out"
+            f"{counted(copies, 'image')} stand here in two formats ({escaped(photo)} and "
+            f"{escaped(copy)}): the second of each is left out"
         )
         yield Trap("copies", text)
 

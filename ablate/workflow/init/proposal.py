@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ablate.data.layouts import Found, Trap
 from ablate.data.layouts._base import LabelledImage
+from ablate.data.layouts.counted import counted
 from ablate.data.layouts.group_proposals import GroupProposal, propose_groups
 from ablate.data.sources import image_folder
 from ablate.data.sources._class_names import check_class_names
@@ -124,8 +125,8 @@ def _with_enough(images: tuple[LabelledImage, ...]) -> tuple[tuple[LabelledImage
             f"{len(left)} of {len(counts)} have so many (too few: {shown}); add images."
         )
     text = (
-        f"{len(few)} classes have fewer than {_FEWEST_OF_A_CLASS} images and are left out "
-        f"({shown}): train, val and test need one each"
+        f"{counted(few, 'class')} of fewer than {_FEWEST_OF_A_CLASS} images: left out ({shown}), "
+        "since train, val and test need one each"
     )
     return kept, [Trap("classes too small", text)]
 
@@ -156,8 +157,9 @@ def _reads_as_it_is(looked: Looked, place: Place, images: Sequence[LabelledImage
     if looked.found.has_several_labels:
         return False
     path = place.root.relative_to(place.base).as_posix()
+    spec = DataSpec.model_validate({"source": "folder", "path": path})
     try:
-        collection = image_folder.collect(DataSpec(source="folder", path=path), data_dir=place.base)
+        collection = image_folder.collect(spec, data_dir=place.base)
     except DataError:
         return False
     read = set()

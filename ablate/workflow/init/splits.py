@@ -12,6 +12,7 @@ from ablate.data.dealing import Parts
 from ablate.data.grouping import with_groups
 from ablate.data.layouts import Trap
 from ablate.data.layouts._base import LabelledImage
+from ablate.data.layouts.counted import counted
 from ablate.data.layouts.group_proposals import GroupProposal
 from ablate.data.sources._base import Collection
 from ablate.data.sources._files import NamedFile, item_of
@@ -63,7 +64,7 @@ def own_split_traps(
         shown = some(list(map(escaped, unseen)), most=_N_NAMED)
         yield Trap(
             "classes without train images",
-            f"train has no image of {len(unseen)} classes ({shown}): "
+            f"train has no image of {counted(unseen, 'class')} ({shown}): "
             "the folder's splits are not used, and all three are drawn",
         )
     if keys is not None:
@@ -112,7 +113,9 @@ def deal(
 ) -> Dealt:
     """Deal images as `ablate plan` will. Raises DataError where they cannot be dealt."""
     collection = _collection(images, ids, root)
-    spec = DataSpec(source="folder", split_seed=SPLIT_SEED, fractions=FRACTIONS)
+    spec = DataSpec.model_validate(
+        {"source": "folder", "split_seed": SPLIT_SEED, "fractions": FRACTIONS}
+    )
     if groups is not None:
         collection = with_groups(collection, groups.rule)
         spec = spec.model_copy(update={"group_by": groups.rule})
@@ -150,7 +153,7 @@ def _dealt(parts: Parts, class_names: Sequence[str], rule: str, *, has_groups: b
     counts = {}
     n_images = {}
     n_groups = {}
-    split_of = {}
+    split_of: dict[str, str] = {}
     for split in SPLITS:
         split_of |= {item.image_id: split for item in parts[split]}
         of_class = class_counts(parts[split], len(class_names))

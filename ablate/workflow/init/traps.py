@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ablate.advice.advise import Advice
 from ablate.data.layouts import Trap
+from ablate.data.layouts.counted import counted
 from ablate.errors import escaped, some
 from ablate.study.record import FEWEST_TEST_GROUPS
+from ablate.workflow.init.facts import USUAL_CROP, seen_share
 from ablate.workflow.init.proposal import Proposal
 
 _FEWEST_TEST_IMAGES = 10
 _NEARLY_ALL = 0.9
+_ENOUGH = 0.85
+"""Share of the pixels from which nobody is warned."""
 _N_NAMED = 5
-_SIZES_APART = 4.0
-"""Longest / shortest side of images, from which one resolution does not suit all."""
 
 
 def score_traps(proposal: Proposal) -> Iterator[Trap]:
@@ -35,13 +38,15 @@ def _small_classes(proposal: Proposal) -> Iterator[Trap]:
     tiny = [name for name, n in test.items() if 0 < n < _FEWEST_TEST_IMAGES]
     if absent:
         shown = some(list(map(escaped, absent)), most=_N_NAMED)
-        text = f"test has no image of {len(absent)} classes ({shown}): scores say nothing of them"
+        text = (
+            f"test has no image of {counted(absent, 'class')} ({shown}): scores say nothing there"
+        )
         yield Trap("classes absent from test", text)
     if tiny:
         words = [f"{escaped(name)} {test[name]}" for name in tiny]
         text = (
-            f"test has fewer than {_FEWEST_TEST_IMAGES} images of {len(tiny)} classes "
-            f"({some(words, most=_N_NAMED)}): their scores move by tenths with a single image"
+            f"test has fewer than {_FEWEST_TEST_IMAGES} images of {counted(tiny, 'class')} "
+            f"({some(words, most=_N_NAMED)}): a single image moves such scores by tenths"
         )
         yield Trap("tiny classes in test", text)
 
@@ -64,7 +69,9 @@ def _one_for_all(proposal: Proposal) -> Iterator[Trap]:
 def _few_groups(proposal: Proposal) -> Iterator[Trap]:
     n_test = proposal.dealt.n_groups.get("test")
     if n_test is not None and n_test < FEWEST_TEST_GROUPS:
-        text = f"test has only {n_test} groups: scores are no surer than their number allows"
+        text = (
+            f"test has only {counted(n_test, 'group')}: scores are no surer than that number allows"
+        )
         yield Trap("few groups in test", text)
 
 
@@ -88,7 +95,22 @@ def _alike(proposal: Proposal) -> Iterator[Trap]:
         if proposal.groups is None:
             way_out = "remove one of each, or say with data.group_by what belongs together"
         text = (
-            f"{len(astride)} pairs of (nearly) equal images stand on two sides of the split, for "
+            f"{counted(astride, 'pair')} of (nearly) equal images on two sides of the split, for "
             f"example {first} and {second}: scores on them are memory; {way_out}"
         )
         yield Trap("near-duplicates across splits", text)
+
+
+def view_traps(proposal: Proposal, advice: Advice) -> Iterator[Trap]:
+    """What the usual view would cut away, or the advised one does."""
+    headers = proposal.looked.headers.of
+    data = advice.below("data")
+    usual = seen_share(headers, "crop", USUAL_CROP)
+    view = data.get("view")
+    if usual >= _ENOUGH:
+        return
+    words = f"the usual view: crop shows val and test {usual:.0%} of the pixels"
+    if view in ("squash", "pad"):
+        yield Trap("cut by the view", f"{words}; view: {view} shows all of them")
+    elif data.get("crop_share") is None:
+        yield Trap("cut by the view", f"{words}; view: squash or pad would show all of them")

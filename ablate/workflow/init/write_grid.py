@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.advice.advise import Advice, advise
-from ablate.advice.cost import Work, seconds_a_trial
 from ablate.advice.facts import ImageSetFacts, MachineFacts
+from ablate.advice.rough_cost import RoughCost, rough_cost
+from ablate.advice.sources import GEOMETRY
 from ablate.data.layouts import Trap
 from ablate.errors import StoreError, escaped
 from ablate.files import write_text
 from ablate.grid.parse import parse_grid
-from ablate.workflow.init.facts import image_set_facts
+from ablate.workflow.init.facts import image_set_facts, lie_and_stand
 from ablate.workflow.init.grid_text import commands, crop_words, grid_text
 from ablate.workflow.init.look import Tell, look_at_folder
 from ablate.workflow.init.place import check_free, find_place
 from ablate.workflow.init.proposal import Proposal, propose
 from ablate.workflow.init.table_text import table_text
-from ablate.workflow.init.traps import score_traps
+from ablate.workflow.init.traps import score_traps, view_traps
+
+_PAD_WHY = (
+    "the whole image is seen; some images lie and others stand, which squashing would distort in "
+    "two ways"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +46,8 @@ class Written:
     """The rule, with its evidence."""
     view: str
     """What is seen of an image, in words."""
-    minutes: float
-    """What the study may take."""
+    cost: RoughCost
+    """Time and memory, by known speeds."""
     traps: tuple[Trap, ...]
     commands: tuple[str, ...]
     """That plan and run it."""
@@ -61,10 +66,10 @@ def write_grid(
     looked = look_at_folder(folder, tell)
     proposal = propose(looked, place)
     facts = image_set_facts(proposal)
-    advice = advise(facts, machine)
-    traps = (*proposal.traps, *score_traps(proposal))
-    minutes = _minutes(facts, machine, advice)
-    text = grid_text(proposal, advice, traps, minutes=minutes)
+    advice = _advise(proposal, facts, machine)
+    traps = (*proposal.traps, *score_traps(proposal), *view_traps(proposal, advice))
+    cost = rough_cost(facts, machine, advice)
+    text = grid_text(proposal, advice, traps, cost=cost)
     # Whatever a stranger's names hold: a file that `plan` would refuse is not written.
     parse_grid(text, name=place.grid.stem, shown_as=str(place.grid))
     files = {place.grid: text}
@@ -72,7 +77,7 @@ def write_grid(
         files = {place.table: table_text(proposal), place.grid: text}
     check_free(list(files), may_replace=may_replace)
     _write(files)
-    return _written(proposal, advice, traps, minutes)
+    return _written(proposal, advice, traps, cost)
 
 
 def _write(files: dict[Path, str]) -> None:
@@ -86,7 +91,7 @@ def _write(files: dict[Path, str]) -> None:
             ) from None
 
 
-def _written(proposal: Proposal, advice: Advice, traps: Sequence[Trap], minutes: float) -> Written:
+def _written(proposal: Proposal, advice: Advice, traps: Sequence[Trap], cost: RoughCost) -> Written:
     groups = None
     if proposal.groups is not None:
         groups = proposal.groups.in_words
@@ -102,32 +107,25 @@ def _written(proposal: Proposal, advice: Advice, traps: Sequence[Trap], minutes:
         n_groups=proposal.dealt.n_groups,
         group_by=groups,
         view=f"{data.get('view')} at {data.get('image_size')}; {crop_words(proposal, data)}",
-        minutes=minutes,
+        cost=cost,
         traps=tuple(traps),
         commands=tuple(commands(proposal)),
     )
 
 
-def _minutes(facts: ImageSetFacts, machine: MachineFacts, advice: Advice) -> float:
-    """Of all trials one after another: each depth with every combination of the other axes."""
-    axes = advice.below("axes")
-    base = advice.below("base")
-    depths = axes.get("freeze_depth") or [base.get("freeze_depth", "all")]
-    seeds = advice.value("seeds")
-    n_times = len(seeds) if isinstance(seeds, list) else 1
-    for name, levels in axes.items():
-        if name != "freeze_depth" and isinstance(levels, list):
-            n_times *= len(levels)
-    size = advice.below("data").get("image_size")
-    total_s = 0.0
-    for depth in depths if isinstance(depths, list) else [depths]:
-        work = Work(
-            backbone=str(base.get("backbone", "")),
-            n_train=facts.n_train,
-            n_val=facts.n_val,
-            image_size=size if isinstance(size, int) else 224,
-            depth=depth,
-            epochs=int(str(base.get("epochs", 6))),
-        )
-        total_s += n_times * seconds_a_trial(work, machine)
-    return max(1.0, math.ceil(total_s / 60))
+def _advise(proposal: Proposal, facts: ImageSetFacts, machine: MachineFacts) -> Advice:
+    """What the rules say, but for what only the images of one folder show."""
+    headers = proposal.looked.headers.of
+    advice = advise(facts, machine)
+    if advice.value("data.view") != "squash" or not lie_and_stand(headers):
+        return advice
+    # The rules know how long images are, and not which way.
+    advice = advise(facts, machine, given={"data.view": "pad"})
+    recommendations = []
+    for recommendation in advice.recommendations:
+        if recommendation.field == "data.view":
+            recommendation = replace(
+                recommendation, why=_PAD_WHY, source=GEOMETRY, alternatives=("squash", "crop")
+            )
+        recommendations.append(recommendation)
+    return Advice(tuple(recommendations))
