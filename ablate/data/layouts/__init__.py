@@ -10,6 +10,7 @@ from ablate.data.layouts._base import Found, Layout, Trap
 from ablate.data.layouts._listing import Listing
 from ablate.data.layouts.class_folders import read_class_folders
 from ablate.data.layouts.coco import read_coco
+from ablate.data.layouts.counted import counted
 from ablate.data.layouts.file_words import read_file_words
 from ablate.data.layouts.marked import read_marked
 from ablate.data.layouts.mask_files import Sorted, sort_masks
@@ -58,9 +59,11 @@ def _instead(listing: Listing) -> str:
     n_odd = sum(map(len, listing.odd.values()))
     if not listing.others and not n_odd:
         return ", it is empty"
-    words = [f"{len(listing.others)} other files"]
+    words = []
+    if listing.others:
+        words.append(counted(listing.others, "other file"))
     for kind, names in listing.odd.items():
-        words.append(f"{len(names)} {kind}")
+        words.append(f"{kind} ({len(names)})")
     return f" but {', '.join(words)}"
 
 

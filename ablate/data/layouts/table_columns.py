@@ -136,7 +136,9 @@ def _label_column(rows: Rows, columns: Sequence[str]) -> str | None:
 
 def _may_be_labels(cells: Sequence[str]) -> bool:
     """Whether a column has a few values that repeat; numbers with a fraction are measurements."""
-    counts = Counter(filter(None, cells))
+    counts: Counter[str] = Counter()
+    for cell in cells:
+        counts.update(labels_in(cell))
     if not 2 <= len(counts) <= min(_MOST_CLASSES, max(2, len(cells) // 2)):
         return False
     return not any(re.fullmatch(r"-?\d+\.\d*[1-9]\d*", value) for value in counts)

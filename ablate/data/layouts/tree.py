@@ -58,8 +58,9 @@ def find_levels(paths: Sequence[str]) -> Levels | None:
         names = _names_at(folders, level)
         if folds is None and split is None and are_fold_names(names):
             folds = level
-        elif split is None and _are_splits(names):
-            split = level
+        elif _are_splits(names):
+            # `seg_train/seg_train`, as archives are unpacked: the first of the two counts.
+            split = level if split is None else split
         elif len(names) > 1:
             return _label_level(folders, Levels(split, level, folds))
         level += 1

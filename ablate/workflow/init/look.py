@@ -87,7 +87,7 @@ def _without(found: Found, damaged: dict[str, str]) -> Found:
 def _traps(looked: Looked, damaged: dict[str, str]) -> Iterator[Trap]:
     for kind, names in looked.listing.odd.items():
         shown = some(names, most=_N_NAMED)
-        yield Trap("left out", f"{len(names)} {kind} are left out ({shown}); {ODD[kind]}")
+        yield Trap("left out", f"{kind}: {len(names)} left out ({shown}); {ODD[kind]}")
     yield from _mask_traps(looked)
     if damaged:
         why = some(list(damaged.values()), most=_N_NAMED)
