@@ -21,6 +21,8 @@ _LARGEST = 0.25
 # Share of the images that have another one of their group in their folder.
 _SHARE_TOGETHER = {"id": 0.1, "prefix": 0.5, "field": 0.5, "level": 0.5, "column": 0.1}
 _GROUPS_A_CLASS = 2
+_KINDS = 4
+"""Groups of a class, at most, that may be its kinds."""
 _WORDS = (
     "patient subject person participant part piece group slide lesion case specimen sample plant "
     "animal individual video clip scene sequence series serial lot batch session visit site plot "
@@ -74,10 +76,14 @@ class _Tried:
         return n_together / len(pairs)
 
     def _is_no_class(self, images: Sequence[LabelledImage]) -> bool:
+        """Whether groups are something else than classes, or kinds of a class."""
         groups_of: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
         for image, key in zip(images, self.keys, strict=True):
             groups_of[image.labels].add(key)
         n_groups = sorted(map(len, groups_of.values()))
+        # `benign/adenosis`: each kind belongs to one class, and a class has a few of them.
+        if sum(n_groups) == len(self.sizes) and len(self.sizes) <= _KINDS * len(groups_of):
+            return False
         return n_groups[len(n_groups) // 2] >= _GROUPS_A_CLASS
 
 

@@ -94,6 +94,9 @@ def _label_level(folders: Sequence[tuple[str, ...]], levels: Levels) -> Levels:
     counts: Counter[str] = Counter()
     for names in below.values():
         counts.update(name for name in names if name.lower() not in IMAGE_FOLDERS)
+    # `bottle/train`, `cable/train`: each class has its own splits.
+    if levels.split is None and _are_splits(sorted(counts)):
+        return Levels(levels.label + 1, levels.label, levels.folds)
     shared = [name for name, n in counts.items() if n > 1]
     are_classes = 2 <= len(counts) <= _MOST_CLASSES_OF_GROUPS and len(counts) < len(below)
     # Patients with `benign` and `malignant` in each: the patients are no classes.
@@ -111,10 +114,11 @@ def label_of(path: str, levels: Levels) -> str | None:
 
 
 def split_of(path: str, levels: Levels) -> str | None:
-    """The split that an image lies in; None where there are none."""
-    if levels.split is None:
+    """The split that an image lies in; None where there are none, or where it lies above."""
+    folders = PurePosixPath(path).parts[:-1]
+    if levels.split is None or len(folders) <= levels.split:
         return None
-    return split_of_folder(PurePosixPath(path).parts[levels.split])
+    return split_of_folder(folders[levels.split])
 
 
 def split_in_path(path: str) -> str | None:

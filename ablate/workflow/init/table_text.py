@@ -25,7 +25,9 @@ def table_text(proposal: Proposal) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for image, image_id in zip(proposal.images, proposal.ids, strict=True):
-        row = [image_id, SEPARATOR.join(image.labels)]
+        # A name with the separator in it would be read as two.
+        labels = [name.replace(SEPARATOR, ",") for name in image.labels]
+        row = [image_id, SEPARATOR.join(labels) if has_several else image.labels[0]]
         if has_splits:
             row.append(image.split or "")
         if column is not None:

@@ -80,6 +80,17 @@ def test_counters_that_start_again_in_each_class_are_no_groups(pattern: str) -> 
     assert proposed(paths) is None
 
 
+def test_kinds_of_a_class_are_no_groups() -> None:
+    paths = []
+    for i, kind in enumerate(("adenosis", "fibroma", "phyllodes", "tubular", "a", "b", "c", "d")):
+        for patient in range(5):
+            for shot in range(4):
+                paths.append(f"{CLASSES[i // 4]}/{kind}/p{i}{patient}/{shot}.png")
+    proposal = proposed(paths)
+    assert proposal is not None
+    assert (proposal.rule, proposal.n_groups) == (Level(level=3), 40)
+
+
 def test_files_of_other_names_are_groups_of_their_own() -> None:
     paths = [*of_each("{c}/{g}-{i}.png", 20, 5), "ok/odd.png", "bad/other name.png"]
     proposal = proposed(paths)

@@ -86,6 +86,14 @@ def test_classes_below_patients(tmp_path: Path) -> None:
     assert labels.folder_levels == (2,)
 
 
+def test_splits_below_the_classes(tmp_path: Path) -> None:
+    for name in ("bottle", "cable", "capsule"):
+        draw(tmp_path, f"{name}/train/0.png", f"{name}/train/1.png", f"{name}/test/2.png")
+    labels = found(tmp_path)
+    assert labels.class_names == ("bottle", "cable", "capsule")
+    assert labels.splits == {"train": 6, "test": 3}
+
+
 def test_masks_in_a_folder_beside_images(tmp_path: Path) -> None:
     draw(tmp_path, *(f"images/{i}.png" for i in range(6)))
     for i in range(6):
