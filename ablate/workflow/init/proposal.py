@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 from ablate.data.layouts import Found, Trap
 from ablate.data.layouts._base import LabelledImage
@@ -16,7 +17,7 @@ from ablate.data.layouts.group_proposals import GroupProposal, propose_groups
 from ablate.data.sources import image_folder
 from ablate.data.sources._class_names import check_class_names
 from ablate.errors import DataError, escaped, some
-from ablate.study.image_rule import Level, rule_in_words
+from ablate.study.image_rule import rule_in_words
 from ablate.study.trial import DataSpec
 from ablate.workflow.init.look import Looked
 from ablate.workflow.init.place import Place
@@ -81,24 +82,35 @@ def propose(looked: Looked, place: Place) -> Proposal:
     """Group and deal what was found. Raises DataError where no split can be made of it."""
     images, traps = _with_enough(looked.found.images)
     check_class_names(_names(images), where=escaped(looked.root.name))
-    paths = [image.path for image in images]
-    levels = looked.found.folder_levels
-    groups = propose_groups(images, paths, but_levels=levels)
+    groups = _groups(images, looked, prefix="")
     if any(image.split is not None for image in images):
         images, more = _own_splits(images, groups)
         traps += more
     is_table = not _reads_as_it_is(looked, place, images)
-    groups, dealt, more = _dealt(images, looked, place, groups, is_table=is_table)
+    ids = _ids(images, place, is_table=is_table)
+    if is_table:
+        # Again, for the names that images have there: `part2/` before a path may look like a part.
+        groups = _groups(images, looked, prefix=place.prefix)
+    groups, dealt, more = _dealt(images, ids, looked.root, groups)
     return Proposal(
         looked=looked,
         place=place,
         images=images,
-        ids=_ids(images, place, is_table=is_table),
+        ids=ids,
         is_table=is_table,
         groups=groups,
         dealt=dealt,
         traps=(*looked.traps, *traps, *more),
     )
+
+
+def _groups(
+    images: Sequence[LabelledImage], looked: Looked, *, prefix: str
+) -> GroupProposal | None:
+    """The rule that groups images whose paths begin with `prefix`."""
+    ids = [f"{prefix}{image.path}" for image in images]
+    levels = [level + prefix.count("/") for level in looked.found.folder_levels]
+    return propose_groups(images, ids, but_levels=levels)
 
 
 def _names(images: Sequence[LabelledImage]) -> set[str]:
@@ -170,27 +182,13 @@ def _reads_as_it_is(looked: Looked, place: Place, images: Sequence[LabelledImage
 
 
 def _dealt(
-    images: Sequence[LabelledImage],
-    looked: Looked,
-    place: Place,
-    groups: GroupProposal | None,
-    *,
-    is_table: bool,
+    images: Sequence[LabelledImage], ids: Sequence[str], root: Path, groups: GroupProposal | None
 ) -> tuple[GroupProposal | None, Dealt, list[Trap]]:
-    """The groups as the grid will name them, and the split with them where there is one."""
-    ids = _ids(images, place, is_table=is_table)
-    groups = _below(groups, place.prefix if is_table else "")
-    if groups is not None:
-        try:
-            return groups, deal(images, ids, looked.root, groups), []
-        except DataError as error:
-            text = f"groups were found and cannot be dealt, so they are left out: {error}"
-            return None, deal(images, ids, looked.root, None), [Trap("groups", text)]
-    return None, deal(images, ids, looked.root, None), []
-
-
-def _below(groups: GroupProposal | None, prefix: str) -> GroupProposal | None:
-    """The same rule for paths that begin with `prefix`: folder levels count from its first."""
-    if groups is None or not isinstance(groups.rule, Level):
-        return groups
-    return replace(groups, rule=Level(level=groups.rule.level + prefix.count("/")))
+    """The split with the groups; without, where they cannot be dealt. Raises DataError."""
+    if groups is None:
+        return None, deal(images, ids, root, None), []
+    try:
+        return groups, deal(images, ids, root, groups), []
+    except DataError as error:
+        text = f"groups were found and cannot be dealt, so they are left out: {error}"
+        return None, deal(images, ids, root, None), [Trap("groups", text)]

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
+from support.drawn_folders import N_PARTS, draw_leaves, draw_tiles
 from typer.testing import CliRunner
 
 from ablate.cli import app
@@ -22,7 +23,6 @@ from ablate.data.square import square
 from ablate.grid.parse import load_grid
 from ablate.study.image_rule import found_in_path
 from ablate.workflow import grid_names
-from tests.support.drawn_folders import N_PARTS, draw_leaves, draw_tiles
 
 SMALL = (
     "base.backbone=test_efficientnet",
@@ -114,7 +114,7 @@ def test_nearly_all_defect_pixels_are_seen_as_init_proposes(desk: Path) -> None:
     n_cropped = 0
     for file in sorted(root.glob("MT_*/Imgs/*.png")):
         mask = np.asarray(Image.open(file)) > 0
-        n_defect += np.count_nonzero(mask)
+        n_defect += int(np.count_nonzero(mask))
         n_seen += n_seen_pixels(mask, view=data.view, side=data.image_size)
         n_cropped += n_seen_pixels(mask, view="crop", side=data.image_size)
     assert n_defect > 4_000

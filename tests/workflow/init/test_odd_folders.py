@@ -209,6 +209,16 @@ def test_groups_of_a_folder_level_count_from_the_table(desk: Path) -> None:
     assert sum(loads("images.yaml").values()) == 48
 
 
+def test_a_folder_that_is_called_as_its_parts_are(desk: Path) -> None:
+    for part in range(12):
+        name = ("cat", "dog")[part % 2]
+        draw(desk / "part7_set", *(f"{name}/part{part}_{i}.png" for i in range(4)))
+    (desk / "part7_set" / "cat" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    document = init("part7_set")
+    assert sum(document["n_groups"].values()) == 12
+    assert sum(loads("part7_set.yaml").values()) == 48
+
+
 def test_a_path_that_counts_from_the_grid_file_goes_before_the_data_folder(
     desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
