@@ -12,11 +12,13 @@ from ablate.data.layouts.rows import Rows
 from ablate.data.layouts.tree import split_of_folder
 
 _FILE_WORDS = ("file", "image", "filename", "path", "img", "photo", "picture", "id")
+# Names before the numbers that stand for them: some tables have both.
 _LABEL_WORDS = (
+    "classname",
+    "labelname",
     "label",
     "labels",
     "class",
-    "classname",
     "category",
     "target",
     "diagnosis",

@@ -34,14 +34,15 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     """
     path = data_path(spec, data_dir=data_dir, what=f"a folder with {LABELS}")
     table = path
+    title = path.stem
+    unread: list[str] = []
     # a folder may be called `birds.csv`
     if path.is_dir() or path.suffix.lower() != ".csv":
         _check_has_list(path, spec)
         table = path / LABELS
+        title = path.name
+        unread = _unread(path)
     class_names, items = read_labels(table, data_dir=data_dir, also=rule_columns(spec))
-    title = path.name
-    if path == table:
-        title = path.stem
     return Collection(
         title=title,
         version=VERSION,
@@ -50,7 +51,7 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
         is_synthetic=False,
         class_names=class_names,
         items=items,
-        remarks=(*unlisted_remarks(table, items), *_unread(table)),
+        remarks=(*unlisted_remarks(table, items), *unread),
     )
 
 
@@ -66,12 +67,12 @@ def _check_has_list(root: Path, spec: DataSpec) -> None:
         )
 
 
-def _unread(table: Path) -> list[str]:
+def _unread(root: Path) -> list[str]:
     """Lines on other tables that lie beside the list."""
     lines = []
-    for path in table.parent.glob("*.csv"):
-        if path.name != table.name:
-            lines.append(f"note: {escaped(path.name)} is not read, {escaped(table.name)} is")
+    for path in root.glob("*.csv"):
+        if path.name != LABELS:
+            lines.append(f"note: {escaped(path.name)} is not read, {LABELS} is")
     # sorted, as a file system lists its files in any order
     return sorted(lines)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ablate.advice.advise import Advice
+from ablate.advice.case import USUAL_MINUTES
+from ablate.advice.rough_cost import RoughCost
 from ablate.data.layouts import Trap
 from ablate.data.layouts.counted import counted
 from ablate.errors import escaped, some
@@ -17,6 +19,8 @@ _NEARLY_ALL = 0.9
 _ENOUGH = 0.85
 """Share of the pixels from which nobody is warned."""
 _N_NAMED = 5
+_ROUGHLY = 1.2
+"""Known speeds tell no more than that."""
 
 
 def score_traps(proposal: Proposal) -> Iterator[Trap]:
@@ -30,6 +34,18 @@ def score_traps(proposal: Proposal) -> Iterator[Trap]:
         n_read = len(looked.headers.of)
         text = f"only {n_read} of {looked.headers.n_all} images were looked at, evenly"
         yield Trap("sample", text)
+
+
+def time_traps(cost: RoughCost, minutes: float | None) -> Iterator[Trap]:
+    """Where the smallest study that the rules know takes longer than there is time."""
+    asked = minutes or USUAL_MINUTES
+    takes = cost.study_s / 60
+    if takes > asked * _ROUGHLY:
+        text = (
+            f"the study may take {takes:.0f} min, and {asked:.0f} were asked for: "
+            "`ablate run` takes --budget, trials go seed by seed, and what is finished stays"
+        )
+        yield Trap("longer than asked", text)
 
 
 def _small_classes(proposal: Proposal) -> Iterator[Trap]:

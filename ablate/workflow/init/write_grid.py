@@ -20,7 +20,7 @@ from ablate.workflow.init.look import Tell, look_at_folder
 from ablate.workflow.init.place import check_free, find_place
 from ablate.workflow.init.proposal import Proposal, propose
 from ablate.workflow.init.table_text import table_text
-from ablate.workflow.init.traps import score_traps, view_traps
+from ablate.workflow.init.traps import score_traps, time_traps, view_traps
 
 _PAD_WHY = (
     "the whole image is seen; some images lie and others stand, which squashing would distort in "
@@ -67,8 +67,13 @@ def write_grid(
     proposal = propose(looked, place)
     facts = image_set_facts(proposal)
     advice = _advise(proposal, facts, machine)
-    traps = (*proposal.traps, *score_traps(proposal), *view_traps(proposal, advice))
     cost = rough_cost(facts, machine, advice)
+    traps = (
+        *proposal.traps,
+        *score_traps(proposal),
+        *view_traps(proposal, advice),
+        *time_traps(cost, machine.minutes),
+    )
     text = grid_text(proposal, advice, traps, cost=cost)
     # Whatever a stranger's names hold: a file that `plan` would refuse is not written.
     parse_grid(text, name=place.grid.stem, shown_as=str(place.grid))

@@ -206,6 +206,13 @@ def test_a_table_with_a_column_for_each_class(tmp_path: Path) -> None:
     assert counts(labels) == {("mel",): 2, ("nv",): 2}
 
 
+def test_names_of_classes_go_before_their_numbers(tmp_path: Path) -> None:
+    draw(tmp_path, *(f"{i}.jpg" for i in range(4)))
+    rows = ["file,label,class_name", "0.jpg,0,cat", "1.jpg,1,dog", "2.jpg,0,cat", "3.jpg,1,dog"]
+    (tmp_path / "index.csv").write_text("\n".join(rows))
+    assert counts(found(tmp_path)) == {("cat",): 2, ("dog",): 2}
+
+
 def test_a_table_with_lists_of_labels(tmp_path: Path) -> None:
     draw(tmp_path, *(f"{i}.jpg" for i in range(6)))
     rows = ["name\ttags", "0\ta;b", "1\ta", "2\tb", "3\ta; b", "4\ta", "5\tb"]
