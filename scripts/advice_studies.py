@@ -8,7 +8,7 @@ all axes add up, and of arms that are equally near the worst one is taken.
 
 run: .venv/bin/python scripts/advice_studies.py             the table, from the record
      .venv/bin/python scripts/advice_studies.py collect STUDY[=GRID_FILE:REPORT] ...
-                     records anew; images must be within reach (ABLATE_DATA)
+                     records again; images must be within reach (ABLATE_DATA)
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def _number(level: object) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the table, or record studies anew."""
+    """Print the table, or record studies again."""
     record = []
     if RECORD.exists():
         record = json.loads(RECORD.read_text())

@@ -136,6 +136,7 @@ def test_the_ui(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 MISTAKES = {
     "run": ("nothing",),
     "plan": ("nothing",),
+    "advise": ("nothing",),
     "lr-find": ("nothing",),
     "views": ("nothing",),
     "report": ("nothing",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +60,12 @@ def test_groups_are_counted_over_all_splits(tmp_path: Path) -> None:
     assert not facts.is_grey
 
 
-@pytest.mark.parametrize(("n_images", "n_seen"), [(3, 3), (100, 10)])
+@pytest.mark.parametrize(("n_images", "n_seen"), [(10, 12), (100, 20)])
 def test_positions_are_spread_evenly(tmp_path: Path, n_images: int, n_seen: int) -> None:
     _write(tmp_path / "pictures", {"a": n_images, "b": n_images}, size=(8, 8), grey=False)
     train = _load(tmp_path)[1].splits["train"]
-    positions = seen_positions(train, 10)
-    assert len(positions) == min(10, len(train.image_ids))
-    assert positions == sorted(set(positions))
-    assert n_seen <= 10
+    positions = seen_positions(train, 20)
+    assert len(positions) == n_seen
+    gaps = {later - former for former, later in pairwise(positions)}
+    n_images_each = len(train.image_ids) / n_seen
+    assert all(abs(gap - n_images_each) < 1 for gap in gaps)
