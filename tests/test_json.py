@@ -137,6 +137,7 @@ MISTAKES = {
     "init": ("nothing", "--out", "grid.txt"),
     "run": ("nothing",),
     "plan": ("nothing",),
+    "advise": ("nothing",),
     "lr-find": ("nothing",),
     "views": ("nothing",),
     "report": ("nothing",),

@@ -57,7 +57,7 @@ def _train(case: Case) -> str:
 
 
 def _a_class(case: Case) -> str:
-    return f"{case.images_a_class:.3g} a class"
+    return f"{case.images_a_class:.3g} per class"
 
 
 def _classes(case: Case) -> str:
@@ -95,12 +95,12 @@ def _budget(case: Case) -> str:
 
 
 def _full_cost(case: Case) -> str:
-    return f"everything takes about {_duration(case.trial_s(0, epochs=MIN_EPOCHS))} a trial"
+    return f"everything takes about {_duration(case.trial_s(0, epochs=MIN_EPOCHS))} per trial"
 
 
 def _trial_cost(case: Case) -> str:
     epochs = int(case.number("base.epochs", MIN_EPOCHS))
-    return f"about {_duration(case.trial_s(case.depth, epochs=epochs))} a trial"
+    return f"about {_duration(case.trial_s(case.depth, epochs=epochs))} per trial"
 
 
 def _device(case: Case) -> str:

@@ -155,6 +155,14 @@ TRAINING_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         field="base.flip",
+        where="only the head learns",
+        holds=lambda case: case.depth == "all",
+        value="auto",
+        why="features are computed once, of images as they are",
+        source=CONVENTION,
+    ),
+    Rule(
+        field="base.flip",
         where="signs are small and may lie anywhere",
         holds=lambda case: case.facts.seeks_small_signs,
         value="both",

@@ -87,7 +87,7 @@ BACKBONE_RULES: tuple[Rule, ...] = (
 FREEZE_RULES: tuple[Rule, ...] = (
     Rule(
         field="base.freeze_depth",
-        where="under 5 train images a class, or under 50",
+        where="under 5 train images per class, or under 50",
         holds=_has_hardly_any,
         value="all",
         why="so few images fit a head; more freedom distorts features that were good",

@@ -56,7 +56,7 @@ def fact_lines(facts: ImageSetFacts, machine: MachineFacts) -> list[str]:
     n_classes = len(facts.classes)
     lines = [
         f"images: {facts.n_train:,} train, {facts.n_val:,} val, {facts.n_test:,} test, "
-        f"{n_classes} classes, about {facts.n_train / n_classes:.3g} a class in train"
+        f"{n_classes} classes, about {facts.n_train / n_classes:.3g} per class in train"
     ]
     seen = _seen_words(facts)
     if seen:

@@ -13,11 +13,12 @@ from ablate.advice.grid_document import grid_document
 from ablate.advice.recommendation import Advice
 from ablate.advice.rough_cost import RoughCost, rough_cost
 from ablate.data.dataset import DataSet, load_data
-from ablate.errors import DataError, escaped
+from ablate.errors import DataError, SpecError, escaped
 from ablate.study.tasks import USUAL_TASK
-from ablate.study.trial import DataSpec, Fractions
+from ablate.study.trial import DataSpec
 from ablate.workflow.advice.image_facts import image_facts
 from ablate.workflow.folders import Folders
+from ablate.workflow.grid_names import find_grid
 from ablate.workflow.requests import Request, request
 
 if TYPE_CHECKING:
@@ -82,11 +83,28 @@ class Advised:
 
 
 def find_target(name: str, folders: Folders) -> Target:
-    """A folder of images where there is one of that name, else a grid. Raises RequestError."""
+    """A folder (or CSV) of images where there is one of that name, else a grid.
+
+    Raises RequestError.
+    """
     path = Path(name)
-    if path.is_dir():
+    if _holds_images(path):
         return _of_folder(name, path.absolute())
+    try:
+        find_grid(name)
+    except SpecError as error:
+        raise SpecError(
+            f"FOLDER_OR_GRID must be a folder of images that is there, or a grid: {error}"
+        ) from None
     return _of_grid(name, request(name), folders)
+
+
+def _holds_images(path: Path) -> bool:
+    """Whether it is a folder or a CSV file; False for a name that no file can have."""
+    try:
+        return path.is_dir() or (path.suffix.lower() == ".csv" and path.is_file())
+    except (OSError, ValueError):
+        return False
 
 
 def load_target(target: Target, *, allow_fallback: bool) -> tuple[DataSpec, DataSet]:
@@ -116,8 +134,8 @@ def _of_folder(name: str, path: Path) -> Target:
             "give the folder whose folders are the classes."
         )
     # Drawn where the folder says nothing of splits; its own splits go before.
-    data = DataSpec(
-        source="folder", path=path.name, split_seed=0, fractions=Fractions.model_validate(_SHARES)
+    data = DataSpec.model_validate(
+        {"source": "folder", "path": path.name, "split_seed": 0, "fractions": _SHARES}
     )
     return Target(name, _task_of(path), data, path.parent)
 

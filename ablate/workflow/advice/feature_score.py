@@ -34,7 +34,7 @@ _EPSILON = 1e-6
 def feature_score(data_set: DataSet) -> float | None:
     """Balanced accuracy in [0, 1] of nearest class means, each image left out once.
 
-    None where it cannot be told: no bundled weights, several labels, or hardly any images a class.
+    None where it cannot be told: no bundled weights, several labels, or one image per class.
     Raises DataError for an image that cannot be read.
     """
     train = data_set.splits["train"]
