@@ -53,7 +53,7 @@ def views(
         # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
         asked = request(grid, settings=settings or ())
-        folders = find_folders(data_dir=data_dir)
+        folders = find_folders(data_dir=data_dir or asked.data_dir)
         # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
