@@ -20,6 +20,7 @@ from ablate.grid.search_space import Cell, describe_axis, probe_cells, typed_cel
 from ablate.grid.size import check_trials
 from ablate.recipe.canonical import relevant
 from ablate.recipe.recipe import Recipe
+from ablate.study.arm_record import arms_by_id
 from ablate.study.pilot_record import PilotKind, Stage
 from ablate.study.record import ArmRecord, ExcludedCell, StudyRecord
 from ablate.study.trial import DataSpec, Trial, contradiction_on
@@ -243,7 +244,7 @@ def _pilot_identity(grid: Grid, study_id: str, kind: PilotKind) -> str:
 
 def tuning_arms(expansion: Expansion, tried: Sequence[Candidate]) -> tuple[ArmRecord, ...]:
     """The arms of a tuning: each arm of the grid with each combination that is tried."""
-    arm_by_id = {arm.arm_id: arm for arm in expansion.arms}
+    arm_by_id = arms_by_id(expansion.arms)
     arms = []
     for candidate in tried:
         arms.append(_candidate_arm(arm_by_id[candidate.of_arm], candidate))

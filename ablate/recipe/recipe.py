@@ -80,8 +80,9 @@ class Recipe(BaseModel):
     )
     weights: FilePath = Field(
         "auto",
-        description="auto: bundled, else the timm hub | hub | torchvision | none: random | "
-        "path of a file (safetensors, checkpoint) below the working folder",
+        description="auto: bundled, else the timm hub | hub | torchvision | more: packages of the "
+        "extra more-weights, see below | none: random | path of a file (safetensors, checkpoint) "
+        "below the working folder",
     )
     # What is None here, `data` says for all arms: see `DataSpec.shown_to`.
     image_size: Literal["auto"] | ImageSide | None = Field(
@@ -138,6 +139,34 @@ class Recipe(BaseModel):
         description="L2-SP: penalty l2_sp / 2 * |w - start|^2 on the trunk's weights, "
         "in place of their weight_decay; 0 = off",
     )
+    lwf: Number = Field(
+        0.0,
+        ge=0,
+        description="LwF: weight of the distance between the pretrained classifier's outputs, "
+        "recorded on the clean images, and what it makes of the trunk now; 0 = off",
+    )
+    lwf_temperature: Number = Field(
+        2.0, gt=0, description="of lwf: logits are divided by it before the softmax"
+    )
+    co_tuning: Number = Field(
+        0.0,
+        ge=0,
+        description="Co-Tuning: weight of the pretrained classifier's loss, whose targets are the "
+        "source classes of an image's class; 0 = off",
+    )
+    delta: Number = Field(
+        0.0,
+        ge=0,
+        description="DELTA, all channels alike: penalty delta / 2 * |feature maps - those of the "
+        "start|^2 of each unit that learns, mean over its places; 0 = off",
+    )
+    bss: Number = Field(
+        0.0,
+        ge=0,
+        description="BSS: weight of the smallest squared singular values of a batch's features; "
+        "0 = off",
+    )
+    bss_k: Images = Field(1, description="of bss: how many singular values are shrunk")
     clip_norm: Number | None = Field(
         None, gt=0, description="largest norm of all gradients together; null = no clipping"
     )
@@ -354,7 +383,7 @@ class Recipe(BaseModel):
         if path.is_absolute() or ".." in path.parts:
             raise PydanticCustomError(
                 "path",
-                "must be auto, hub, torchvision, none or a path below the working folder, "
+                "must be auto, hub, torchvision, more, none or a path below the working folder, "
                 "without '..'",
             )
         return weights

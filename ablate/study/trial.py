@@ -57,6 +57,11 @@ def is_score(value: float) -> bool:
     return math.isfinite(value) and abs(value) < _LARGEST_SCORE
 
 
+def scores_in(metrics: Mapping[str, float], names: Iterable[str]) -> list[float]:
+    """The scores of these names, in their order; NaN, which chooses nothing, for a missing one."""
+    return [metrics.get(name, math.nan) for name in names]
+
+
 def best_of(
     metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]
 ) -> Candidate | None:
@@ -312,3 +317,22 @@ def _json(value: Any) -> str:
 
 def _digest(text: str, n_digits: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:n_digits]
+
+
+def trials_by_id(trials: Iterable[Trial]) -> dict[str, Trial]:
+    """trial_id -> trial, in the order of `trials`; its keys serve as the set of their ids.
+
+    Of trials with one id the first is kept.
+    """
+    by_id: dict[str, Trial] = {}
+    for trial in trials:
+        by_id.setdefault(trial.trial_id, trial)
+    return by_id
+
+
+def recipes_by_id(trials: Iterable[Trial]) -> dict[str, Recipe]:
+    """trial_id -> recipe: trials of equal recipes take about as long, whatever their seeds."""
+    recipes = {}
+    for trial in trials:
+        recipes[trial.trial_id] = trial.recipe
+    return recipes

@@ -62,6 +62,7 @@ _STATE = {"FINISHED": "COMPLETE", "FAILED": "FAILED", "KILLED": "KILLED"}
 
 def state_of(status: str, tags: Mapping[str, str]) -> str:
     """Return the TrialState value of a run that has ended, else RUNNING."""
+    # SCHEDULED and RUNNING: somebody is at it, or died without a word.
     if status not in _STATE:
         return "RUNNING"
     # MLflow has no status for a pruned run: ours is in a tag. Without it, MLflow ended the run.
@@ -85,6 +86,7 @@ def param_text(value: Any) -> str:
     Whoever compares parameters compares these texts.
     """
     if not isinstance(value, str):
+        # As YAML and JSON spell it alike: `true`, `null`, `[1, 2]`.
         value = json.dumps(value)
     return str(value)[:PARAM_LENGTH]
 
@@ -130,6 +132,7 @@ def _flat(trial: Trial) -> dict[str, Any]:
     # Without the fallback: by now the data are one or the other, and `data.source` says which.
     data = trial.data.model_dump(mode="json", exclude={"fallback"})
     by_split = {}
+    # One column a split: MLflow cannot sort by a dictionary.
     for name in ("fractions", "sizes"):
         for split, value in (data.pop(name) or {}).items():
             by_split[f"data.{name}.{split}"] = value
@@ -224,6 +227,7 @@ def _score_rows(trial: Trial, outcome: TrialOutcome) -> list[str]:
     for name in task_of(trial.task).metric_names:
         val = metrics.get(f"val/{name}")
         test = metrics.get(f"test/{name}")
+        # A metric that the task gained later is missing in trials of older versions.
         if val is not None and test is not None:
             rows.append(f"| {name} | {val:.3f} | {test:.3f} |")
     return rows

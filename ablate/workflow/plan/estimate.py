@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate.in_order import places
 from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
@@ -180,7 +181,7 @@ def cost_table(
 ) -> list[dict[str, object]]:
     """One row per kind: how often, what one of its trials costs, and whether that was measured."""
     # Rows are numbered, so that a kind that was not measured can name the one it is taken as.
-    numbers = {kind: number for number, kind in enumerate(kinds, start=1)}
+    numbers = places(kinds, first=1)
     rows: list[dict[str, object]] = []
     for kind, arms in kinds.items():
         taken_as = nearest(kind, list(measured))

@@ -17,6 +17,7 @@ from ablate.recipe.class_weight_rules import check_class_weights
 from ablate.recipe.one_image import asks_for_one_image, one_image_mistake
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.shown_part import Shown, ShownTo
+from ablate.recipe.transfer import uses_source_classifier
 from ablate.study.record import ArmRecord
 from ablate.study.trial import DataSpec
 from ablate.study.weights_identity import WeightsIdentity, weights_name
@@ -73,6 +74,7 @@ def check_arms(resolved: Resolved, *, networks: NetworkFacts | None = None) -> C
     # Weights come after the facts: a hub is not asked for hundreds of MB on behalf of a grid that
     # could not be trained anyway.
     weights = weights_of(resolved.arms_to_check, networks, data=resolved.data)
+    _check_source_classifiers(resolved.arms_to_check, networks)
     check_depths_differ(resolved.arms_to_check, facts)
     check_images_differ(resolved.arms_to_check, facts, data=resolved.data)
     return CheckedArms(facts, weights, _images(resolved, facts, networks))
@@ -139,6 +141,17 @@ def _check_one_image(recipe: Recipe, facts: RecipeFacts) -> None:
     """A batch norm that trains has no variance over one value. Raises SpecError."""
     if asks_for_one_image(recipe) and not facts.takes_one_image:
         raise SpecError(one_image_mistake(recipe))
+
+
+def _check_source_classifiers(arms: Iterable[ArmRecord], networks: NetworkFacts) -> None:
+    """Weights that some arm needs the classifier of must carry one. Raises WeightsError."""
+    recipes = {}
+    for arm in arms:
+        if uses_source_classifier(arm.recipe):
+            # any recipe with these weights will do
+            recipes[weights_name(arm.recipe)] = arm.recipe
+    for _, recipe in sorted(recipes.items()):
+        networks.check_source_classifier(recipe)
 
 
 def weights_of(arms: Iterable[ArmRecord], networks: NetworkFacts, *, data: DataSpec) -> Weights:

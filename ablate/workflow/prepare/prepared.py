@@ -141,6 +141,7 @@ class Prepared:
 
     @cached_property
     def _unit_sizes(self) -> Counter[str | None]:
+        # Counted once: a conductor asks for the size of a unit at every trial that it starts.
         return Counter(map(self.unit_of, self.resolved.trials))
 
 
@@ -170,10 +171,12 @@ def prepare(
     measuring = None
     if fork_server is not None:
         measuring = fork_server.helper()
+        # Begun here and asked for below: networks and images take longer than the measuring.
         measuring.begin(CHOOSE_COMPUTE, folders.home, threads=n_threads)
     arms = _check(resolved, folders, _networks(fork_server), on_progress=on_progress)
     stores = build_stores(resolved, arms, folders, on_progress=on_progress)
     compute = _choose_compute(folders, measuring, threads=n_threads, on_progress=on_progress)
+    # Only now: what pixels tell is known when all of them were decoded.
     data = with_pixel_facts(resolved.record.data, stores)
     record = resolved.record.model_copy(update={"data": data})
     return Prepared(
@@ -248,6 +251,7 @@ def _choose_compute(
         compute = named_function(CHOOSE_COMPUTE)(folders.home, threads=threads)
     else:
         compute = measuring.end()
+        # Its process holds a GPU's memory, which the first trial will want.
         measuring.close()
     on_progress("measuring this machine", 1, 1)
     return compute
@@ -258,6 +262,7 @@ def _cut_arms(resolved: Resolved, arms: CheckedArms) -> dict[str, str]:
     pooling_of = {}
     for arm in resolved.arms_to_check:
         facts = arms.facts[arm.arm_id]
+        # In any phase: one that frees everything later still shares its first.
         if max(cut_depths(arm.recipe, facts)) > 0:
             pooling_of[arm.arm_id] = facts.pooling
     return pooling_of

@@ -25,6 +25,7 @@ from ablate.grid.pilot_arms import (
     tuning_arms,
 )
 from ablate.recipe.shown_part import USUAL_VIEW, Shown
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.study.tasks import task_of
 from ablate.study.trial import DataSpec, Trial
@@ -55,7 +56,7 @@ class Resolved:
             arms += self.pilot.arms_to_check
         arms += self.record.added_arms
         # A tuning starts from the grid's arms: each is checked once.
-        return tuple({arm.arm_id: arm for arm in arms}.values())
+        return tuple(arms_by_id(arms).values())
 
     def first_trial(self, arm: ArmRecord) -> Trial:
         """The trial of an arm of the study with its first seed."""
@@ -72,6 +73,11 @@ class PilotPlan:
     """The arms of a tuning; for a search, some that together take every level of its axes."""
     tuning: tuple[Candidate, ...] | None
     """The trials of a tuning; None for a search, which proposes its trials as it runs."""
+
+    @property
+    def tuning_trials(self) -> tuple[Trial, ...]:
+        """Of a tuning; none of a search."""
+        return tuple(candidate.trial for candidate in self.tuning or ())
 
 
 def resolve(

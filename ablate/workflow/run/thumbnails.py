@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ablate.data.store import open_store
+from ablate.in_order import places
 from ablate.workflow.prepare.prepared import Prepared
 
 SIDE = 96
@@ -24,7 +25,7 @@ def take_thumbnails(
     # The keys of the pairs: every split that is wanted, once.
     for split in dict(wanted):
         ids = store.split(split).image_ids
-        rows[split] = {image_id: row for row, image_id in enumerate(ids)}
+        rows[split] = places(ids)
     thumbnails = {}
     for split, image_id in wanted:
         if image_id in rows[split]:

@@ -41,6 +41,7 @@ BASE: Fields = {
 }
 LORA: Fields = {"adapter": "lora", "lora_rank": 2, "adapter_units": 1}
 VIT: Fields = {"backbone": "test_vit", "adapter_units": 2}
+SOURCE: Fields = {"weights": "first.safetensors"}
 AXES: dict[str, tuple[list[Any], Fields]] = {
     "backbone": (["test_efficientnet", "test_resnet"], {}),
     "weights": (["first.safetensors", "second.safetensors"], {}),
@@ -56,6 +57,12 @@ AXES: dict[str, tuple[list[Any], Fields]] = {
     "momentum": ([0.5, 0.9], {"optimizer": "sgd"}),
     "weight_decay": ([0.0, 0.1], {}),
     "l2_sp": ([0.0, 0.1], {"freeze_depth": -1}),
+    "lwf": ([0.0, 1.0], {**SOURCE, "freeze_depth": -1}),
+    "lwf_temperature": ([2.0, 4.0], {**SOURCE, "freeze_depth": -1, "lwf": 1.0}),
+    "co_tuning": ([0.0, 1.0], {**SOURCE, "freeze_depth": -1}),
+    "delta": ([0.0, 1.0], {"freeze_depth": -1}),
+    "bss": ([0.0, 1.0], {"freeze_depth": -1}),
+    "bss_k": ([1, 2], {"freeze_depth": -1, "bss": 1.0}),
     "clip_norm": ([None, 1.0], {}),
     "drop_path": ([0.0, 0.1], {"backbone": "test_vit", "freeze_depth": -2}),
     "dropout": ([0.0, 0.1], {}),
