@@ -10,6 +10,7 @@ from ablate.recipe.optimizers import WITH_MOMENTUM
 from ablate.recipe.phase import Phase
 from ablate.recipe.policy import is_clean
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS, USUAL_VIEW
 from ablate.recipe.strategy import CONTRADICTIONS as STRATEGY_CONTRADICTIONS
 from ablate.recipe.strategy import PHASE_FIELDS, at_phase, frees_trunk, is_single, phases_of
 from ablate.recipe.transfer import CONTRADICTIONS as TRANSFER_CONTRADICTIONS
@@ -19,9 +20,18 @@ Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 """Fields, and whether they can matter for a recipe."""
 
 FITTED_FIELDS = frozenset(
-    {"backbone", "weights", "pooling", "freeze_depth", "shots", "classifier", "precision"}
+    {
+        "backbone",
+        "weights",
+        *SHOWN_FIELDS,
+        "pooling",
+        "freeze_depth",
+        "shots",
+        "classifier",
+        "precision",
+    }
 )
-"""What matters for a fitted classifier: nothing of an optimizer, a schedule or a view."""
+"""What matters for a fitted classifier: nothing of an optimizer, a schedule or an augmentation."""
 
 # What a fitted classifier may use too; each of these has a rule of its own below.
 _WITH_A_RULE = frozenset({"classifier_l2", "neighbours", "class_weights", "effective_beta"})
@@ -247,7 +257,15 @@ def _is_fitted_on_changed_images(recipe: Recipe) -> bool:
     return recipe.is_fitted and (is_mixed or not is_clean(recipe))
 
 
+def _shares_whole_images(recipe: Recipe) -> bool:
+    return recipe.crop_share is not None and recipe.view not in (None, USUAL_VIEW)
+
+
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
+    (
+        "crop_share is of the middle square, and whole images (view squash or pad) have none",
+        _shares_whole_images,
+    ),
     (
         "lora and dora need a lora_rank of at least 1",
         lambda recipe: recipe.adapter in ("lora", "dora") and recipe.lora_rank == 0,

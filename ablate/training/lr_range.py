@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -124,12 +124,14 @@ def read_range(rates: Sequence[float], losses: Sequence[float]) -> LrRange:
 
 
 def _build(request: TrialRequest, compute: Compute) -> Network:
+    shown = request.trial.shown
     network = build_network(
         request.trial.recipe,
         n_classes=request.n_classes,
-        image_size=request.trial.data.image_size,
+        image_size=shown.image_size,
         seed=request.trial.seed,
     )
+    network = replace(network, preprocessing=network.preprocessing.as_shown(shown))
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)

@@ -176,9 +176,9 @@ def _probe_key(request: TrialRequest, compute: Compute) -> Hashable | None:
     return probe_key(
         trial.recipe,
         n_classes=request.n_classes,
-        image_size=trial.data.image_size,
+        image_size=trial.shown.image_size,
         # with the part of an image that is seen, which the network's preprocessing holds
-        compute=(compute, trial.data.view, trial.data.crop_share),
+        compute=(compute, trial.shown),
     )
 
 
@@ -204,11 +204,10 @@ def _build(request: TrialRequest, compute: Compute) -> Network:
     network = build_network(
         trial.recipe,
         n_classes=request.n_classes,
-        image_size=trial.data.image_size,
+        image_size=trial.shown.image_size,
         seed=trial.seed,
     )
-    shown = network.preprocessing.shown(trial.data.view, trial.data.crop_share)
-    network = replace(network, preprocessing=shown)
+    network = replace(network, preprocessing=network.preprocessing.as_shown(trial.shown))
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from ablate.grid.parse import load_grid
 from ablate.model.backbone import create_backbone
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.study.request import Compute
 from ablate.training.machine import precision
 from ablate.training.trial_run import run_trial
@@ -44,6 +45,10 @@ SOURCE: Fields = {"weights": "first.safetensors"}
 AXES: dict[str, tuple[list[Any], Fields]] = {
     "backbone": (["test_efficientnet", "test_resnet"], {}),
     "weights": (["first.safetensors", "second.safetensors"], {}),
+    "image_size": ([None, 48], {}),
+    "view": ([None, "squash"], {}),
+    "crop_share": ([None, 1.0], {}),
+    "interpolation": ([None, "nearest"], {}),
     "freeze_depth": (["all", -1], {}),
     "head_lr": ([1e-3, 1e-2], {}),
     "lr_ratio": ([0.1, 1.0], {"freeze_depth": -1}),
@@ -110,7 +115,9 @@ AXES: dict[str, tuple[list[Any], Fields]] = {
     "precision": (["fp32", "bf16"], {}),
 }
 """Field -> two levels of it, and what else the recipe needs for both to matter."""
-SEEDED = frozenset({"backbone", "weights", "augment", "epochs", "pooling", "precision"})
+SEEDED = frozenset(
+    {"backbone", "weights", *SHOWN_FIELDS, "augment", "epochs", "pooling", "precision"}
+)
 """Axes that are run with two seeds: random trunks differ by seed, loaded ones do not."""
 
 
