@@ -39,7 +39,7 @@ def lr_find(
         console = console_for(is_json=as_json)
         # What is cheap comes first: a mistake in the grid file is reported at once.
         asked = request(grid, settings=settings or ())
-        folders = find_folders(data_dir=data_dir)
+        folders = find_folders(data_dir=data_dir or asked.data_dir)
         # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher

@@ -29,6 +29,10 @@ def views(
     backbone: Annotated[
         str | None, typer.Option(help="whose image size  [default: the grid's first by name]")
     ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option(help="whose image size and view  [default: the backbone's first]"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="PNG file  [default: $ABLATE_HOME/views/GRID.png]")
     ] = None,
@@ -49,7 +53,7 @@ def views(
         # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
         asked = request(grid, settings=settings or ())
-        folders = find_folders(data_dir=data_dir)
+        folders = find_folders(data_dir=data_dir or asked.data_dir)
         # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
@@ -63,7 +67,7 @@ def views(
             drawn = draw_views(
                 asked.grid,
                 folders,
-                SheetRequest(policies, images, epochs, backbone),
+                SheetRequest(policies, images, epochs, backbone, arm),
                 RunWatcher(console),
                 out=out,
                 allow_fallback=not no_fallback,
