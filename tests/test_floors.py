@@ -25,6 +25,7 @@ FLOORS = {
     "ablate.training": 3,
     "ablate.data": 2,
     "ablate.model": 2,
+    "ablate.advice": 1,
     "ablate.metrics": 1,
     "ablate.tracking": 1,
     "ablate.grid": 0,

@@ -29,6 +29,7 @@ from ablate.model.single_image_norm import takes_one_image
 from ablate.model.trunk_spec import trunk_spec
 from ablate.model.units import Unit
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.transfer import needs_rows_of_features
 from ablate.streams import stream
 from ablate.study.weights_identity import WeightsIdentity
 
@@ -162,7 +163,7 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
         parts = assemble(module, recipe, order=order, seed=None)
         # another classifier is fitted to rows of features and then put into a linear head
         is_fitted = recipe.classifier != "linear"
-        if is_fitted:
+        if is_fitted or needs_rows_of_features(recipe):
             head = linear_head(module, parts.head_names, recipe)
             check_rows(module, head, recipe, image_size=side)
     return RecipeFacts(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ablate.recipe.policy import is_clean
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.recipe.strategy import phases_of
 
 COSTLESS = frozenset(
@@ -24,6 +25,11 @@ COSTLESS = frozenset(
         "momentum",
         "weight_decay",
         "l2_sp",
+        "lwf",
+        "lwf_temperature",
+        "co_tuning",
+        "bss",
+        "bss_k",
         "clip_norm",
         "drop_path",
         "dropout",
@@ -40,6 +46,9 @@ COSTLESS = frozenset(
         "classifier_l2",
         "lora_alpha",
         "adapter_dropout",
+        "view",
+        "crop_share",
+        "interpolation",
     }
 )
 """Fields of a recipe that change what is learned and not, or hardly, how long that takes."""
@@ -53,6 +62,9 @@ _HEAD_EPOCH = 0.02
 _ADAPTED_EPOCH = 1.8
 _FULL_EPOCH = 40.0
 _UNCUT_PASS = 8.0
+_USUAL_SIDE = 224
+"""Pixels: what an image size that the recipe leaves open is taken as."""
+_BESIDE_ITS_START = 4 / 3
 RATIO_POWER = 0.85
 """Ratios of costs are taken to this power: what is far away is likely to be nearer than it seems,
 because a cheap trial was held up by something that an expensive one pays just once too."""
@@ -67,6 +79,8 @@ class SharedViews(NamedTuple):
     backbone: str
     weights: str
     augment: object
+    images: tuple[object, ...]
+    """How they are shown, where the recipe says it."""
     is_for_all_seeds: bool
     """Clean views through pretrained weights are computed once, others for each seed again."""
 
@@ -85,6 +99,9 @@ def prior(recipe: Recipe) -> float:
         return cost + _HEAD_EPOCH
     for phase in phases_of(recipe):
         cost += phase.epochs * _epoch(recipe, phase.freeze_depth)
+    # Steps take as long as their images have pixels; what the data say is the same for all.
+    if isinstance(recipe.image_size, int):
+        cost *= (recipe.image_size / _USUAL_SIDE) ** 2
     return cost
 
 
@@ -101,13 +118,17 @@ def _epoch(recipe: Recipe, depth: object) -> float:
     elif depth != "all":
         # Free from a unit that is counted from the front: nearly everything, for all one knows.
         cost += _FULL_EPOCH
+    if recipe.delta > 0:
+        # a second pass, without gradients
+        return min(cost, _FULL_EPOCH) * _BESIDE_ITS_START
     return min(cost, _FULL_EPOCH)
 
 
 def shared_views(recipe: Recipe) -> SharedViews:
     """What a trial shares with others."""
     is_for_all_seeds = is_clean(recipe) and recipe.weights != "none"
-    return SharedViews(recipe.backbone, recipe.weights, recipe.augment, is_for_all_seeds)
+    images = tuple(getattr(recipe, name) for name in SHOWN_FIELDS)
+    return SharedViews(recipe.backbone, recipe.weights, recipe.augment, images, is_for_all_seeds)
 
 
 @dataclass(frozen=True, slots=True)

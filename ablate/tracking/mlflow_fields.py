@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from ablate.quoting import code, text, without_folders
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.study.record import DataFacts, StudyRecord
 from ablate.study.tasks import task_of
 from ablate.study.trial import Trial
@@ -138,11 +139,12 @@ def _flat(trial: Trial) -> dict[str, Any]:
     # Only where classes are merged: all other studies keep the columns that they have.
     if not data["classes"]:
         del data["classes"]
-    flat = {
-        **trial.recipe.model_dump(mode="json"),
-        "seed": trial.seed,
-        "select_by": trial.select_by,
-    }
+    recipe = trial.recipe.model_dump(mode="json")
+    # The same for what a recipe leaves to the data.
+    for name in SHOWN_FIELDS:
+        if recipe[name] is None:
+            del recipe[name]
+    flat = {**recipe, "seed": trial.seed, "select_by": trial.select_by}
     for name, value in data.items():
         flat[f"data.{name}"] = value
     return flat | by_split

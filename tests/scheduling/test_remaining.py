@@ -166,6 +166,7 @@ def test_learning_rates_make_no_kind_and_epochs_do() -> None:
     assert timed_kind(Recipe(head_lr=0.1, lr_ratio=1.0)) == timed_kind(Recipe())
     assert timed_kind(Recipe(epochs=3)) != timed_kind(Recipe())
     assert prior(Recipe(freeze_depth=0)) > prior(Recipe(freeze_depth=-1)) > prior(Recipe())
+    assert prior(Recipe(freeze_depth=-1, delta=0.1)) > prior(Recipe(freeze_depth=-1))
 
 
 def test_imports_and_a_prefix_that_others_share_are_not_taken_for_the_cost_of_a_trial() -> None:

@@ -19,6 +19,7 @@ from ablate.workflow.commands import report_command, run_command
 from ablate.workflow.context import StudyContext
 from ablate.workflow.folders import Folders, check_optuna
 from ablate.workflow.plan.trials_per_gpu import with_trials_per_gpu
+from ablate.workflow.prepare.all_mistakes import all_mistakes
 from ablate.workflow.prepare.grid_source import other_source
 from ablate.workflow.prepare.prepared import prepare
 from ablate.workflow.prepare.resolved import resolve
@@ -166,15 +167,16 @@ def prepare_context(
     check_report_folder(folders, report_dir, grid)
     store = open_store(folders, grid.name)
     check_optuna(folders)
-    resolved = resolve(
-        grid,
-        folders,
-        seeds=options.seeds,
-        allow_fallback=options.allow_fallback,
-        command=run_command(grid.name, seeds=options.seeds_text, settings=grid.settings),
-    )
+    with all_mistakes(request):
+        resolved = resolve(
+            grid,
+            folders,
+            seeds=options.seeds,
+            allow_fallback=options.allow_fallback,
+            command=run_command(grid.name, seeds=options.seeds_text, settings=grid.settings),
+        )
     watcher.data_found(resolved)
-    with watcher.preparing() as on_progress:
+    with all_mistakes(request), watcher.preparing() as on_progress:
         prepared = prepare(
             resolved,
             folders,

@@ -19,8 +19,8 @@ def take_thumbnails(
     prepared: Prepared, wanted: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], NDArray[np.uint8]]:
     """(split, image_id) -> (SIDE, SIDE, 3) uint8 of the images that the store holds."""
-    # Stores of several backbones show the same images at different resolutions: any will do.
-    store = open_store(prepared.stores[min(prepared.stores)])
+    # Several stores show the same images at different resolutions: any will do.
+    store = open_store(prepared.stores[min(prepared.stores, key=str)])
     rows = {}
     # The keys of the pairs: every split that is wanted, once.
     for split in dict(wanted):
