@@ -78,10 +78,12 @@ def plan(
     `folders` None takes those of the environment. Raises RequestError.
     """
     from ablate.workflow.plan.plan_grid import plan_grid
+    from ablate.workflow.prepare.all_mistakes import all_mistakes
 
     asked = _request(grid)
     used = folders or _folders(asked)
-    return plan_grid(asked.grid, used, seeds=seeds, allow_fallback=allow_fallback)
+    with all_mistakes(asked):
+        return plan_grid(asked.grid, used, seeds=seeds, allow_fallback=allow_fallback)
 
 
 def run(

@@ -45,6 +45,7 @@ def lr_find(
         from ablate.console.run_watcher import RunWatcher
         from ablate.console.tables import rows_table
         from ablate.workflow.plan.lr_range_test import RangeTest, find_lr_of_grid, range_rows
+        from ablate.workflow.prepare.all_mistakes import all_mistakes
 
         test = RangeTest(
             arm=arm,
@@ -57,7 +58,8 @@ def lr_find(
         # Before the data are read: a wrong bound is reported at once.
         test.check()
         begin()
-        tested, found = find_lr_of_grid(asked.grid, folders, test, RunWatcher(console))
+        with all_mistakes(asked):
+            tested, found = find_lr_of_grid(asked.grid, folders, test, RunWatcher(console))
         title = f"{tested.name}: loss while the LR grows"
         console.print(rows_table(range_rows(found), title=title))
         console.print(
