@@ -134,6 +134,7 @@ def test_the_ui(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 MISTAKES = {
+    "init": ("nothing", "--out", "grid.txt"),
     "run": ("nothing",),
     "plan": ("nothing",),
     "advise": ("nothing",),
