@@ -177,8 +177,9 @@ def test_an_unknown_fallback_is_found_before_it_is_needed(plants: Path) -> None:
 
 def test_a_path_with_a_source_that_has_none(tmp_path: Path) -> None:
     assert message_of(DataSpec(source="textile", path="plants"), tmp_path) == (
-        "data.path belongs to source folder, got 'plants' with source textile; leave it out, or "
-        "ask for source folder."
+        "data.path belongs to a source that reads files of your own (folder, parquet, webdataset, "
+        "or one that a package brings), got it with source textile; leave it out, or ask for one "
+        "of those."
     )
 
 

@@ -144,12 +144,13 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
         (
             "file,label\n0.png,tit\n",
             "labels.csv must have the columns image and labels, and perhaps split, got file, "
-            "label.",
+            "label; data.columns says what they are called, e.g. {image: file, label: label}.",
         ),
         (
             "image,labels,size\n0.png,tit,3\n",
             "labels.csv must have the columns image and labels, and perhaps split, got image, "
-            "labels, size.",
+            "labels, size; data.columns says what they are called, e.g. {image: image, label: "
+            "labels}.",
         ),
         ("", "labels.csv must have the columns image and labels, and perhaps split, got none."),
         *(
@@ -208,7 +209,7 @@ def test_a_folder_without_a_list_is_refused(plants: Path) -> None:
     assert (
         str(caught.value)
         == "for task multilabel data.path must be a folder with labels.csv (columns image and "
-        "labels), 'plants' has none."
+        "labels), or such a CSV, 'plants' has none."
     )
 
 
