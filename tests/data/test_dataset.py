@@ -15,7 +15,9 @@ from ablate.study.trial import DataSpec, Fractions, Sizes
 
 PLANTS = DataSpec(source="folder", path="plants")
 HALVES = Fractions(train=0.5, val=0.25, test=0.25)
-SOURCE_WORDS = "flowers102, rendered_flowers, textile, folder, torchvision:<Name>"
+SOURCE_WORDS = (
+    "flowers102, rendered_flowers, textile, folder, parquet, webdataset, torchvision:<Name>"
+)
 
 
 def message_of(spec: DataSpec, data_dir: Path, *, allow_fallback: bool = True) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -27,6 +32,59 @@ def picture(label: int, number: int, *, offset: int = 0) -> Image.Image:
 def draw(path: Path, label: int, number: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture(label, number, offset=len(path.parts[-3])).save(path)
+
+
+def png(label: int, number: int, *, offset: int) -> bytes:
+    file = io.BytesIO()
+    picture(label, number, offset=offset).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_table(path: Path) -> None:
+    """Write six images of each class, as `datasets` does, in row groups of five."""
+    path.parent.mkdir(exist_ok=True)
+    offset = sum(path.name.encode())
+    rows = []
+    for number in range(N_IMAGES):
+        for label, name in enumerate(NAMES):
+            image = {"bytes": png(label, number, offset=offset), "path": f"{name}_{number}.png"}
+            rows.append({"image": image, "label": label, "tags": sorted({0, label})})
+    features = {
+        "image": {"_type": "Image"},
+        "label": {"names": NAMES, "_type": "ClassLabel"},
+        "tags": {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "List"},
+    }
+    table = pa.Table.from_pylist(rows).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    pq.write_table(table, path, row_group_size=5)
+
+
+def write_shard(path: Path) -> None:
+    """Write six images of each class with .cls and .json beside, as `webdataset` does."""
+    path.parent.mkdir(exist_ok=True)
+    offset = sum(path.name.encode())
+    with tarfile.open(path, "w") as tar:
+        for number in range(N_IMAGES):
+            for label, name in enumerate(NAMES):
+                key = f"{name}/{number:05d}"
+                tags = json.dumps({"tags": sorted({NAMES[0], name})})
+                add(tar, f"{key}.png", png(label, number, offset=offset))
+                add(tar, f"{key}.cls", str(label).encode())
+                add(tar, f"{key}.json", tags.encode())
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def overwrite(path: Path) -> None:
+    """Put zeros in place of the pixels of the first image of a shard."""
+    content = path.read_bytes()
+    start = content.index(b"IDAT")
+    path.write_bytes(content[:start] + b"\0" * 200 + content[start + 200 :])
 
 
 def cut_short(path: Path) -> None:
@@ -95,6 +153,48 @@ class TestLabelledFolder(SourceContract):
 
     def damage(self, data_dir: Path) -> None:
         cut_short(data_dir / "birds" / "all" / "3.png")
+
+
+class TestParquet(SourceContract):
+    source = "parquet"
+
+    def write(self, data_dir: Path) -> Mapping[str, Any]:
+        for split, n_shards in (("train", 2), ("validation", 1), ("test", 1)):
+            for shard in range(n_shards):
+                write_table(data_dir / "hub" / f"{split}-0000{shard}-of-0000{n_shards}.parquet")
+        return {"path": "hub"}
+
+    def damage(self, data_dir: Path) -> None:
+        overwrite(data_dir / "hub" / "train-00001-of-00002.parquet")
+
+
+class TestParquetOfSeveralLabels(TestParquet):
+    task = "multilabel"
+
+    def write(self, data_dir: Path) -> Mapping[str, Any]:
+        super().write(data_dir)
+        return {"path": "hub", "columns": {"label": "tags"}}
+
+
+class TestWebDataset(SourceContract):
+    source = "webdataset"
+
+    def write(self, data_dir: Path) -> Mapping[str, Any]:
+        for split, n_shards in (("train", 2), ("val", 1), ("test", 1)):
+            for shard in range(n_shards):
+                write_shard(data_dir / "wds" / f"{split}-00000{shard}.tar")
+        return {"path": "wds"}
+
+    def damage(self, data_dir: Path) -> None:
+        overwrite(data_dir / "wds" / "train-000001.tar")
+
+
+class TestWebDatasetOfSeveralLabels(TestWebDataset):
+    task = "multilabel"
+
+    def write(self, data_dir: Path) -> Mapping[str, Any]:
+        super().write(data_dir)
+        return {"path": "wds", "columns": {"label": "tags"}}
 
 
 class _Drawn(SourceContract):

@@ -13,10 +13,12 @@ from ablate.data.sources import (
     flowers102,
     image_folder,
     labelled_folder,
+    parquet,
     rendered_bouquets,
     rendered_flowers,
     textile,
     torchvision_named,
+    webdataset,
 )
 from ablate.data.sources._archived import archived_item
 from ablate.data.sources._base import Collection, Item, NotAvailable, Source
@@ -43,9 +45,13 @@ SOURCES_OF: dict[str, dict[str, Source]] = {
         "rendered_flowers": rendered_flowers.collect,
         "textile": textile.collect,
         "folder": image_folder.collect,
+        "parquet": parquet.collect,
+        "webdataset": webdataset.collect,
     },
     "several_labels": {
         "folder": labelled_folder.collect,
+        "parquet": parquet.collect_several_labels,
+        "webdataset": webdataset.collect_several_labels,
         "rendered_bouquets": rendered_bouquets.collect,
     },
 }

@@ -105,7 +105,7 @@ def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
     Raises NotAvailable where there is nothing, DataError where it leads outside or is no path.
     """
     if not spec.path:
-        raise DataError(f"source folder needs data.path: {what} below the data folder.")
+        raise DataError(f"source {spec.source} needs data.path: {what} below the data folder.")
     path = below(data_dir, spec.path, what="data.path")
     try:
         # Three ways to have nothing: only a path that is not there at all lets a fallback stand in.
