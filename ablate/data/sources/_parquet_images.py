@@ -24,8 +24,8 @@ KEPT_BYTES = 128 * 2**20
 """Bound on what is kept of all files of a data set, but for the last stretch."""
 _MOST_ROWS = 256
 
-Row = Any
-"""What pyarrow makes of a cell: bytes, or a mapping with `bytes`."""
+_PAGE_ROWS = 1_024
+"""Rows of a page, which is read as a whole, as most libraries write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class _Group:
     n_rows: int
     stretch: int
     """Rows read at once."""
+    page_bytes: int
+    """Of a page, where it is as long as libraries make it."""
 
 
 @dataclass(slots=True)
@@ -95,6 +97,11 @@ class ImageColumn:
         self._groups = list(_groups(metadata, column))
         self._firsts = [group.first for group in self._groups]
         self._kept = kept
+
+    @property
+    def page_bytes(self) -> int:
+        """The memory that the largest page may take, which no stretch can be shorter than."""
+        return max((group.page_bytes for group in self._groups), default=0)
 
     def fetch(self, row: int) -> bytes:
         """Return the encoded image of a row. Raises DataError."""
@@ -184,7 +191,8 @@ def _groups(metadata: Any, column: str) -> Iterator[_Group]:
         n_rows = group.num_rows
         if n_rows:
             a_row = max(1, n_bytes // n_rows)
-            yield _Group(first, n_rows, min(max(1, STRETCH_BYTES // a_row), _MOST_ROWS))
+            stretch = min(max(1, STRETCH_BYTES // a_row), _MOST_ROWS)
+            yield _Group(first, n_rows, stretch, a_row * min(n_rows, _PAGE_ROWS))
         first += n_rows
 
 

@@ -27,6 +27,8 @@ from ablate.study.trial import SPLITS, DataSpec
 
 USUAL = ColumnNames(image="image", label="label", split="split")
 _N_NAMED = 8
+_LARGE_PAGE = 500_000_000
+"""Bytes; pages above it are worth a line, since they are read whole, packed and unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,22 @@ def _collect(spec: DataSpec, data_dir: Path, *, several: bool) -> Collection:
         root,
         class_names=found.class_names,
         items=items,
-        remarks=found.remarks,
+        remarks=[*found.remarks, *_page_remarks(tables)],
         data_dir=data_dir,
     )
+
+
+def _page_remarks(tables: Sequence[_Table]) -> list[str]:
+    """A line where a table can only be read in large pieces."""
+    largest = max(tables, key=lambda table: table.images.page_bytes)
+    n_bytes = largest.images.page_bytes
+    if n_bytes <= _LARGE_PAGE:
+        return []
+    return [
+        f"note: reading {largest.shard.name} may take {2 * n_bytes / 1e9:.1f} GB of memory at "
+        "once, because of its long row groups; tables of images are best written with "
+        "row_group_size=100"
+    ]
 
 
 def _item(table: _Table, row: int, label: Any, roles: _Roles, kept: tuple[str, ...]) -> Item:
