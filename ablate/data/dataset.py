@@ -31,6 +31,7 @@ from ablate.data.splits import missing_remarks, split_items
 from ablate.data.subsets import subset_items
 from ablate.errors import DataError
 from ablate.recipe.shown_part import USUAL_VIEW, View
+from ablate.study.image_shapes import shapes_of
 from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of
 from ablate.study.trial import OF_A_PATH, SPLITS, DataSpec
@@ -154,6 +155,7 @@ def _facts(loaded: _Loaded, *, requested_source: str) -> DataFacts:
         regrouped=dict(loaded.spec.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
         cut_share=_mean_cut_share(looks, loaded.spec.view),
+        shapes=shapes_of([look.size for look in looks if look.size is not None]),
         groups=loaded.groups,
     )
 

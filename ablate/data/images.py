@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedI
 
 from ablate.data.encoded import Encoded, digest_of, opened
 from ablate.data.first_bytes import FORMAT_NAMES, check_is_image, read_head
-from ablate.data.pixels import forget_other_tags, is_deep, upright_rgb
+from ablate.data.pixels import forget_other_tags, is_deep, upright_rgb, upright_size
 from ablate.data.whole import check_rows, check_tiles
 from ablate.errors import DataError, escaped
 
@@ -51,6 +51,8 @@ class Look:
     """An animation, or a file of several pages; the first is taken."""
     cut_share: float = 0.0
     """Share of the pixels, in [0, 1), that its middle square leaves out."""
+    size: tuple[int, int] | None = None
+    """Width and height in pixels, upright."""
 
 
 def look_at(encoded: Encoded, *, name: str) -> Look:
@@ -64,7 +66,7 @@ def look_at(encoded: Encoded, *, name: str) -> Look:
         has_more_frames = can_have_frames and bool(getattr(image, "is_animated", False))
         # of the pixels: a middle square of the shorter side has min / max of them
         cut_share = 1 - min(image.size) / max(image.size)
-        return Look(is_deep(image), has_more_frames, cut_share)
+        return Look(is_deep(image), has_more_frames, cut_share, upright_size(image))
 
 
 def read_image(encoded: Encoded, *, name: str) -> Image.Image:

@@ -63,7 +63,7 @@ def members_of(shard: Shard) -> Iterator[Member]:
             n_all = shard.path.stat().st_size
             while (entry := tar.next()) is not None:
                 # Of a million samples, the list of all headers would outweigh everything else.
-                tar.members.clear()
+                tar.members.clear()  # type: ignore[attr-defined]
                 if not entry.isdir():
                     yield _member(shard, entry, n_all)
             end = tar.offset
