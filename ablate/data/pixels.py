@@ -59,7 +59,11 @@ def upright_rgb(image: Image.Image, *, name: str) -> Image.Image:
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Return width and height of an opened image as `upright_rgb` would turn it."""
     width, height = image.size
-    if _turn_of(image) in _ON_ITS_SIDE:
+    # Pillow would decode the whole of a PNG to look for a tag behind its pixels.
+    if image.format == "PNG" and "exif" not in image.info:
+        return width, height
+    # Pillow turns a TIFF itself, and gives its size as it will be.
+    if image.format != "TIFF" and _turn_of(image) in _ON_ITS_SIDE:
         return height, width
     return width, height
 
