@@ -110,6 +110,9 @@ class OptunaStudy:
             self._study.add_trial(self._frozen(event))
             self._stored.add(key)
 
+    def rest(self) -> None:
+        """Nothing: every event is written when it is told."""
+
     def settle(self) -> None:
         """See `Follower`."""
 
