@@ -26,8 +26,8 @@ VERSION = "unversioned; see the fingerprint"
 _WHAT = "a folder or a CSV file"
 _N_NAMED = 5
 # What people give in place of a folder, and what is to be done about it; see `_way_out`.
-_ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
-_TABLES = frozenset({".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json", ".parquet"})
+_ARCHIVES = frozenset({".zip", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
+_TABLES = frozenset({".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json"})
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
@@ -92,6 +92,10 @@ def _neither_text(path: Path, given: str) -> str:
 def _way_out(path: Path) -> str:
     """What to do about a file that is neither a folder nor a CSV file; empty if unknown."""
     suffix = path.suffix.lower()
+    if suffix == ".tar":
+        return "; ask for source: webdataset if it is a shard of one, else unpack it"
+    if suffix == ".parquet":
+        return "; ask for source: parquet"
     if suffix in _ARCHIVES:
         return "; unpack it and give the folder"
     if suffix in _TABLES:
