@@ -66,5 +66,5 @@ def test_in_words() -> None:
 
 
 def test_a_record_without_shapes_reads_as_it_did() -> None:
-    facts = DataFacts.model_construct(shapes=None, groups=None)
+    facts = DataFacts.model_construct(shapes=None, groups=None)  # type: ignore[call-arg]
     assert "shapes" not in facts.model_dump()
