@@ -59,6 +59,9 @@ class DataSet:
     splits: Mapping[str, Split]
     remarks: tuple[str, ...] = ()
     """What was left out or may surprise, in lines for the console."""
+    cut_share: float = 0.0
+    """Share of the pixels outside the middle squares of the images, in [0, 1), however they are
+    shown; 0 where images are drawn."""
 
 
 def load_data(
@@ -94,7 +97,8 @@ def load_data(
     for split in SPLITS:
         splits[split] = _as_split(parts[split], len(collection.class_names))
     facts = _facts(loaded, requested_source=spec.source)
-    return resolved, DataSet(facts, splits, _remarks(loaded, task=task))
+    cut_share = _mean_cut_share(loaded.looks, USUAL_VIEW)
+    return resolved, DataSet(facts, splits, _remarks(loaded, task=task), cut_share)
 
 
 def _with_classes_and_groups(spec: DataSpec, collection: Collection) -> tuple[DataSpec, Collection]:

@@ -42,7 +42,9 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     names = names_for(spec, USUAL)
     columns = rule_columns(spec)
     class_names, items = read_labels(table, data_dir=data_dir, also=columns, names=names)
-    unread = _unread(table)
+    unread: list[str] = []
+    if table != path:
+        unread = _unread(table)
     if spec.columns is not None:
         unread += unread_columns_remarks(table, also=columns, names=names)
     return Collection(
@@ -59,7 +61,8 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
 
 def _table(path: Path, spec: DataSpec) -> tuple[Path, str]:
     """The list of images, and what the data set is called. Raises DataError."""
-    if path.suffix.lower() == ".csv" and path.is_file():
+    # a folder may be called `birds.csv`
+    if path.suffix.lower() == ".csv" and not path.is_dir():
         return path, path.stem
     _check_has_list(path, spec)
     return path / LABELS, path.name

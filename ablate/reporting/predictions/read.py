@@ -19,6 +19,7 @@ from ablate.metrics.resampling import image_weights
 from ablate.reporting.evidence.frames import run_of_trial
 from ablate.reporting.predictions import READERS
 from ablate.reporting.predictions._base import Draws, HeldOut, Reading
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
 from ablate.targets import Targets
 from ablate.targets.codecs import CODECS, SplitPredictions
@@ -115,8 +116,7 @@ def _frames(
     Never in the order of the runs: sums of floats depend on it.
     """
     runs = run_of_trial(study)
-    arm_ids = [arm.arm_id for arm in study.record.arms]
-    for key in itertools.product(arm_ids, study.record.seeds):
+    for key in itertools.product(arms_by_id(study.record.arms), study.record.seeds):
         run = runs.get(key)
         if run is None or run.status != TrialState.COMPLETE:
             continue

@@ -17,7 +17,7 @@ def seen_shares(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[st
     shares = {}
     for arm in resolved.arms_to_check:
         own = facts[arm.arm_id].preprocessing
-        shown = own.shown(resolved.data.view, resolved.data.crop_share)
+        shown = own.as_shown(resolved.data.shown_to(arm.recipe))
         shares[arm.arm_id] = share_of(shapes, shown)
     return shares
 
