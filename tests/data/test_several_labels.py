@@ -234,16 +234,15 @@ def test_each_task_has_its_sources(tmp_path: Path) -> None:
     assert (
         str(caught.value)
         == "data.source must be one of folder, parquet, webdataset, rendered_bouquets for task "
-        "multilabel, got "
-        "'textile'; it is a source for task: classification."
+        "multilabel, got 'textile'; it is a source for task: classification."
     )
     with pytest.raises(DataError) as caught:
         load_data(DataSpec(source="rendered_bouquets"), data_dir=tmp_path, allow_fallback=True)
     assert (
         str(caught.value)
-        == "data.source must be one of flowers102, rendered_flowers, textile, folder, "
-        "torchvision:<Name> for task classification, got 'rendered_bouquets'; it is a source "
-        "for task: multilabel."
+        == "data.source must be one of flowers102, rendered_flowers, textile, folder, parquet, "
+        "webdataset, torchvision:<Name> for task classification, got 'rendered_bouquets'; it is a "
+        "source for task: multilabel."
     )
 
 
