@@ -24,6 +24,7 @@ def read_yolo(listing: Listing, sorted_images: Sorted) -> Found | None:
     texts = set(listing.others_ending(".txt"))
     names, named_by = _class_names(listing)
     classes_of: dict[str, list[str]] = {}
+    split_of: dict[str, str | None] = {}
     n_boxes = 0
     n_files = 0
     for image in sorted_images.photos:
@@ -36,9 +37,9 @@ def read_yolo(listing: Listing, sorted_images: Sorted) -> Found | None:
             continue
         n_boxes += len(numbers)
         classes_of[image] = [names.get(number, f"class {number}") for number in numbers]
+        split_of[image] = split_in_path(image)
     if 2 * n_files < len(sorted_images.photos):
         return None
-    split_of = {image: split_in_path(image) for image in classes_of}
     traps = []
     if not names:
         traps.append(Trap("names of classes", "no data.yaml or classes.txt names the classes"))

@@ -84,7 +84,8 @@ class Kept:
 
 
 def _size(stretch: list[bytes | None]) -> int:
-    return sum(len(content) for content in stretch if content is not None)
+    # A row without an image takes none, as one with an empty image.
+    return sum(map(len, filter(None, stretch)))
 
 
 class ImageColumn:

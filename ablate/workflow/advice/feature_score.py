@@ -44,7 +44,7 @@ def feature_score(data_set: DataSet) -> float | None:
     labels = train.labels[positions]
     if len(set(labels.tolist())) < 2:
         return None
-    features = _features([train.read(int(position)) for position in positions])
+    features = _features(list(map(train.read, positions.tolist())))
     return nearest_mean_score(features, labels)
 
 
