@@ -27,10 +27,12 @@ class ImageIndex:
 
     def find(self, name: str, *, near: str = "") -> str | None:
         """The image called `name`; `near` is the folder of the annotation, which is tried first."""
+        # Annotations may be written on Windows.
         plain = name.strip().replace("\\", "/").removeprefix("./")
         if not plain:
             return None
         beside = PurePosixPath(near, plain).as_posix()
+        # Last by name or stem alone: the folders may be those of the machine of the annotator.
         for spelled in (beside, plain, PurePosixPath(plain).name, PurePosixPath(plain).stem):
             image = self._by_path.get(spelled)
             if image is not None:

@@ -13,6 +13,7 @@ from ablate.data.layouts._listing import Listing
 from ablate.data.layouts.mask_files import Sorted
 from ablate.data.layouts.tree import split_of_folder
 
+# COCO's own instances_train2017.json has 470 MB.
 _MOST_BYTES = 500_000_000
 _MOST_FILES = 50
 _KEYS = {"images", "annotations", "categories"}
@@ -24,12 +25,14 @@ def read_coco(listing: Listing, sorted_images: Sorted) -> Found | None:
     classes_of: dict[str, list[str]] = {}
     split_of: dict[str, str | None] = {}
     n_boxes = 0
+    # Some formats have a JSON for each image: of those a few are opened, and no more.
     for name in listing.others_ending(".json")[:_MOST_FILES]:
         content = _coco(listing.path(name))
         if content is None:
             continue
         images = _images(content, index, near=str(PurePosixPath(name).parent))
         for image in images.values():
+            # An image that is listed and has no box is an answer: nothing is in it.
             classes_of.setdefault(image, [])
             split_of[image] = _split(name)
         names = _category_names(content)

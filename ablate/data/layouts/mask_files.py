@@ -157,6 +157,7 @@ def _pairs(masks: Sequence[str], photos: Sequence[str]) -> dict[str, str]:
     for mask in masks:
         stem = _photo_stem(mask, stems)
         if stem is not None:
+            # Numbers start again in each class, as in MVTec AD: then the path decides.
             nearest = max(of_stem[stem], key=partial(_n_shared, mask))
             pairs[nearest] = mask
     return pairs

@@ -47,6 +47,7 @@ def read_rows(path: Path, name: str) -> Rows | None:
     if text is None:
         return None
     header = text.split("\n", 1)[0]
+    # By the header alone: cells hold commas of all kinds, names of columns hardly do.
     separator = max(_SEPARATORS, key=header.count)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)

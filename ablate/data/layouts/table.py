@@ -50,6 +50,7 @@ def read_table_beside(listing: Listing, sorted_images: Sorted) -> Found | None:
         columns = find_columns(rows, index)
         if columns is None or (chosen is not None and columns != chosen):
             continue
+        # The longest table decides: `train.csv` and `val.csv` agree, a table of classes does not.
         chosen = columns
         used.append(rows)
         _read_rows(rows, columns, index, read)

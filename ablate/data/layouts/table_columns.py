@@ -110,6 +110,7 @@ def _split_column(rows: Rows, *, but: str) -> str | None:
         words = set(filter(None, rows.column(column)))
         splits = set(map(split_of_folder, words))
         is_called = _is_called(column, _SPLIT_WORDS)
+        # A column that says `test` in each row is of splits only if it is called so.
         if words and None not in splits and (len(splits) > 1 or is_called):
             return column
     return None
@@ -145,6 +146,7 @@ def _may_be_labels(cells: Sequence[str]) -> bool:
     counts: Counter[str] = Counter()
     for cell in cells:
         counts.update(labels_in(cell))
+    # A value for every row or two is a name or an id.
     if not 2 <= len(counts) <= min(_MOST_CLASSES, max(2, len(cells) // 2)):
         return False
     return not any(map(_MEASUREMENT.fullmatch, counts))
@@ -158,6 +160,7 @@ def _holds_lists(cells: Sequence[str]) -> bool:
         words = _SEPARATORS.split(cell)
         n_lists += len(words) > 1
         parts.update(filter(None, words))
+    # Text with a comma is no list: the parts of lists come again in other rows.
     return n_lists > 0 and min(parts.values()) > 1 and len(parts) < len(set(cells))
 
 

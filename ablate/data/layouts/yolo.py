@@ -29,6 +29,7 @@ def read_yolo(listing: Listing, sorted_images: Sorted) -> Found | None:
     n_files = 0
     for image in sorted_images.photos:
         file = _label_file(image, texts)
+        # No file, like an empty one, says that nothing is in the image.
         numbers: list[int] | None = []
         if file is not None:
             numbers = _numbers(listing.path(file))
@@ -100,6 +101,7 @@ def _names_in_yaml(path: Path) -> dict[int, str]:
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return {}
     names = content.get("names") if isinstance(content, dict) else None
+    # `names: [cat, dog]` and `names: {0: cat, 1: dog}` are both in use.
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict):

@@ -187,6 +187,7 @@ def _groups(metadata: Any, column: str) -> Iterator[_Group]:
         n_bytes = 0
         for i in range(group.num_columns):
             chunk = group.column(i)
+            # A struct has one chunk for each of its fields: `image.bytes`, `image.path`.
             if chunk.path_in_schema.split(".")[0] == column:
                 n_bytes += chunk.total_uncompressed_size
         n_rows = group.num_rows

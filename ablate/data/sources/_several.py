@@ -119,6 +119,7 @@ def _moved(path: str, collection: Collection, class_names: tuple[str, ...]) -> l
 
 
 def _joined(texts: Sequence[str], separator: str) -> str:
+    # Each once, in the order of the places.
     return separator.join(dict.fromkeys(texts))
 
 

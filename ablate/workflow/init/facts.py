@@ -78,6 +78,7 @@ def _sizes(headers: Mapping[str, Header]) -> _Sizes:
 def _is_grey(proposal: Proposal, headers: Mapping[str, Header]) -> bool:
     alike = proposal.looked.alike
     if alike is not None:
+        # By pixels where they were decoded: many grey images are saved with three channels.
         return alike.grey_share >= _MOSTLY
     n_grey = 0
     for header in headers.values():
@@ -87,6 +88,7 @@ def _is_grey(proposal: Proposal, headers: Mapping[str, Header]) -> bool:
 
 def _seeks_small_signs(proposal: Proposal) -> bool:
     masks = proposal.looked.masks
+    # Masks measure what words in names only suggest.
     if masks is not None and masks.covered is not None and masks.covered < _LITTLE:
         return True
     return seeks_small_signs([*proposal.class_names, proposal.looked.root.name])

@@ -60,6 +60,7 @@ def own_split_traps(
             "they are not used, and all three are drawn",
         )
         return
+    # From here on there is a train, with which the others are compared.
     trained = _classes(images, {"train"})
     unseen = sorted(_classes(images, {"val", "test"}) - trained)
     if unseen:

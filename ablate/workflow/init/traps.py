@@ -83,6 +83,7 @@ def _one_for_all(proposal: Proposal) -> Iterator[Trap]:
             totals[name] = totals.get(name, 0) + n
     largest = max(totals, key=lambda name: totals[name])
     share = totals[largest] / len(proposal.images)
+    # With several labels, one that nearly all images have is no trap: the others are scored too.
     if share >= _NEARLY_ALL and not proposal.found.has_several_labels:
         text = (
             f"{share:.0%} of the images are of {escaped(largest)}: always saying so has an "
