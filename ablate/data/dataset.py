@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from ablate.data.each_image import for_each
 from ablate.data.grouping import group_facts, group_remarks, groups_of, with_groups
 from ablate.data.images import Look
 from ablate.data.regroup import regroup
+from ablate.data.resplits import WHOLE, Resplits, check_resplit, rule_of
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import below, relative_to
@@ -57,6 +58,10 @@ class DataSet:
     splits: Mapping[str, Split]
     remarks: tuple[str, ...] = ()
     """What was left out or may surprise, in lines for the console."""
+    resplits: Resplits | None = None
+    """Set where each seed has a split of its own: `splits` is then the first of them."""
+    whole: Split | None = None
+    """All images in the order of `resplits`; None where there is one split."""
 
 
 def load_data(
@@ -78,6 +83,8 @@ def load_data(
     )
     resolved = _portable(resolved, data_dir=data_dir)
     resolved, collection = _with_classes_and_groups(resolved, collection)
+    if resolved.is_resplit:
+        return resolved, _resplit(resolved, collection, requested_source=spec.source, task=task)
     parts, rule = _split(resolved, collection)
 
     grouped: GroupFacts | None = None
@@ -93,6 +100,38 @@ def load_data(
         splits[split] = _as_split(parts[split], len(collection.class_names))
     facts = _facts(loaded, requested_source=spec.source)
     return resolved, DataSet(facts, splits, _remarks(loaded, task=task))
+
+
+def _resplit(
+    spec: DataSpec, collection: Collection, *, requested_source: str, task: str
+) -> DataSet:
+    """A data set of which each seed has a split of its own. Raises DataError."""
+    check_resplit(collection.items, spec)
+    # In the order of their ids: a split, which is a letter an image, then follows from the images.
+    items = tuple(sorted(collection.items, key=lambda item: item.image_id))
+    collection = replace(collection, items=items)
+    looks = _look_at_all({WHOLE: items})
+    hashed = _hashed({WHOLE: items})
+    n_classes = len(collection.class_names)
+    whole_fingerprint = _fingerprint(hashed, collection.class_names)
+    resplits = Resplits(spec, items, n_classes, whole_fingerprint)
+    resplits.check([0], collection.class_names)
+    parts = resplits.parts(0)
+    grouped: GroupFacts | None = None
+    if spec.group_by is not None:
+        grouped = group_facts(parts, rule=spec.group_by)
+    # Copies count as leaks where they may stand on two sides: in two folds, or anywhere.
+    images = []
+    for word, image in zip(resplits.words(), hashed, strict=True):
+        images.append(replace(image, split=word))
+    loaded = _Loaded(spec, collection, parts, rule_of(spec), grouped, looks, images)
+    facts = _facts(loaded, requested_source=requested_source)
+    facts = facts.model_copy(update={"splits": resplits.facts()})
+    splits: dict[str, Split] = {}
+    for split in SPLITS:
+        splits[split] = _as_split(parts[split], n_classes)
+    whole = _as_split(items, n_classes)
+    return DataSet(facts, splits, _remarks(loaded, task=task), resplits, whole)
 
 
 def _with_classes_and_groups(spec: DataSpec, collection: Collection) -> tuple[DataSpec, Collection]:
@@ -162,7 +201,7 @@ def _remarks(loaded: _Loaded, *, task: str) -> tuple[str, ...]:
     return (
         *loaded.collection.remarks,
         *missing_remarks(loaded.parts),
-        *group_remarks(loaded.groups),
+        *group_remarks(loaded.groups, are_all_tested=loaded.spec.folds is not None),
         *absent_classes(loaded.parts, loaded.collection.class_names, task=task_of(task)),
         *copies(loaded.images),
     )

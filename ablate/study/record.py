@@ -30,6 +30,7 @@ __all__ = [
     "GroupFacts",
     "NearDuplicate",
     "NearDuplicates",
+    "SplitsFacts",
     "StudyRecord",
 ]
 FEWEST_TEST_GROUPS = 12
@@ -80,6 +81,23 @@ class GroupFacts(BaseModel):
         return sum(self.n_groups.values())
 
 
+class SplitsFacts(BaseModel):
+    """Splits that differ between the seeds of a study: cross-validation, or drawn anew for each."""
+
+    model_config = _FROZEN
+    n_folds: int | None
+    """None where each seed draws its split by fractions."""
+    n_images: int
+    """Of all splits together; every one may be train, val and test in turn."""
+    n_splits: int = 0
+    """Seeds of the study, each with a split of its own; 0 before anybody has counted."""
+    n_tested: int = 0
+    """Images that some seed tests."""
+    fewest_tests: int = 0
+    most_tests: int = 0
+    """Seeds that test an image."""
+
+
 class DataFacts(BaseModel):
     """Where the images came from and what they are."""
 
@@ -128,6 +146,8 @@ class DataFacts(BaseModel):
     """
     groups: GroupFacts | None = None
     """None where nothing groups the images."""
+    splits: SplitsFacts | None = None
+    """Set where each seed has a split of its own: counts by split are then those of the first."""
 
     @property
     def n_images(self) -> dict[str, int]:
@@ -137,6 +157,16 @@ class DataFacts(BaseModel):
         if self.image_counts:
             return self.image_counts
         return {split: sum(counts) for split, counts in self.class_counts.items()}
+
+    @property
+    def n_tested_groups(self) -> int | None:
+        """Groups that test scores are made of; None where nothing groups the images."""
+        if self.groups is None:
+            return None
+        # Folds test every group in turn.
+        if self.splits is not None and self.splits.n_folds is not None:
+            return self.groups.n_all
+        return self.groups.n_groups["test"]
 
     @property
     def of_train(self) -> tuple[int, ...]:
@@ -151,11 +181,12 @@ class DataFacts(BaseModel):
         return self.source != self.requested_source
 
     @model_serializer(mode="wrap")
-    def _without_groups(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Data sets without groups keep the text that former versions wrote."""
+    def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Data sets without groups and of one split keep the text that former versions wrote."""
         values: dict[str, Any] = handler(self)
-        if values.get("groups") is None:
-            values.pop("groups", None)
+        for name in ("groups", "splits"):
+            if values.get(name) is None:
+                values.pop(name, None)
         return values
 
 

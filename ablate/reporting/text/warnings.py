@@ -42,11 +42,11 @@ def _duplicates(results: Results) -> str:
 
 
 def _few_groups(results: Results) -> str:
-    groups = results.record.data.groups
-    if groups is None or groups.n_groups["test"] >= FEWEST_TEST_GROUPS:
+    n_groups = results.record.data.n_tested_groups
+    if n_groups is None or n_groups >= FEWEST_TEST_GROUPS:
         return ""
     return (
-        f"**Test has only {plural(groups.n_groups['test'], 'group')} of images:** scores are no "
+        f"**Test has only {plural(n_groups, 'group')} of images:** scores are no "
         "surer than their number allows, and intervals over so few groups are rough."
     )
 
