@@ -25,6 +25,7 @@ from ablate.checksum import digest_of_file, sealed_json
 from ablate.data.dataset import DataSet, Split
 from ablate.data.each_image import image_threads, refuse
 from ablate.data.filling import ArrayFile, Place, checksum, sound_places
+from ablate.data.sides import WHOLE
 from ablate.data.square import INTERPOLATIONS, square
 from ablate.data.store import (
     FINE,
@@ -57,10 +58,39 @@ ImageProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
+class _Stored:
+    """The images of a data set as they are kept: by split, or all together."""
+
+    fingerprint: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+
+    @classmethod
+    def of(cls, data_set: DataSet) -> _Stored:
+        """All together where each seed has a split of its own: no image is kept twice."""
+        class_names = data_set.facts.class_names
+        if data_set.resplits is None or data_set.whole is None:
+            return cls(data_set.facts.fingerprint, class_names, data_set.splits)
+        return cls(data_set.resplits.whole_fingerprint, class_names, {WHOLE: data_set.whole})
+
+    @property
+    def cropped(self) -> str:
+        """The split that crops are cut from."""
+        if WHOLE in self.splits:
+            return WHOLE
+        return "train"
+
+    @property
+    def n_cropped(self) -> int:
+        """Images of that split."""
+        return len(self.splits[self.cropped].labels)
+
+
+@dataclass(frozen=True)
 class _Order:
     """What is to be built."""
 
-    data_set: DataSet
+    stored: _Stored
     side: int
     """Pixels of every image."""
     fine: int | None
@@ -84,13 +114,17 @@ def build_store(
 
     Images are decoded only where no good store is there yet. `fine` asks for the train split at so
     many pixels beside, for crops; images that have fewer, and data sets above `MAX_FINE_BYTES`, get
-    fewer. Processes that ask at the same time wait for one of them. Raises DataError naming all
-    damaged images at once, StoreError where the disk is too small, full or cannot be written.
+    fewer. Where each seed has a split of its own, all images are kept together, and what is
+    returned has the first seed's splits. Processes that ask at the same time wait for one of them.
+    Raises DataError naming all damaged images at once, StoreError where the disk is too small, full
+    or cannot be written.
     """
     _check_interpolation(interpolation)
-    fingerprint = data_set.facts.fingerprint
+    stored = _Stored.of(data_set)
     # The key has what is asked for, not what the images allow: that is known after some are read.
-    key = store_key(fingerprint, side=side, interpolation=interpolation, fine=fine, view=view)
+    key = store_key(
+        stored.fingerprint, side=side, interpolation=interpolation, fine=fine, view=view
+    )
     final = home / "images" / key
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -99,17 +133,24 @@ def build_store(
             # Whoever waited for the lock usually finds the store that the other process built.
             if (final / META).exists():
                 try:
-                    return _reopen(final, data_set)
+                    return _seen(_reopen(final, stored), data_set)
                 except StoreError:
                     # no error of the caller's: a damaged store is built again
                     shutil.rmtree(final)
             if fine is not None:
-                fine = _fine_side(data_set.splits["train"], side=side, asked=fine)
-            order = _Order(data_set, side, fine, interpolation, view, on_progress or _silent)
+                fine = _fine_side(stored.splits[stored.cropped], side=side, asked=fine)
+            order = _Order(stored, side, fine, interpolation, view, on_progress or _silent)
             _build(order, final)
-            return open_store(final)
+            return _seen(open_store(final), data_set)
     except OSError as error:
         raise _disk_error(error, final.parent) from error
+
+
+def _seen(store: ImageStore, data_set: DataSet) -> ImageStore:
+    """The store with train, val and test."""
+    if data_set.resplits is None:
+        return store
+    return store.with_sides(data_set.resplits.sides(0))
 
 
 def _check_interpolation(name: str) -> None:
@@ -133,13 +174,13 @@ def _disk_error(error: OSError, folder: Path) -> StoreError:
     )
 
 
-def _reopen(path: Path, data_set: DataSet) -> ImageStore:
+def _reopen(path: Path, stored: _Stored) -> ImageStore:
     """Open the store that an earlier command built.
 
     Raises StoreError where it does not hold what the data set says, or what was written.
     """
     store = open_store(path)
-    _check_same(store, data_set)
+    _check_same(store, stored)
     n_bytes = 0
     for file in path.glob("*.npy"):
         n_bytes += file.stat().st_size
@@ -148,16 +189,16 @@ def _reopen(path: Path, data_set: DataSet) -> ImageStore:
     return store
 
 
-def _check_same(store: ImageStore, data_set: DataSet) -> None:
+def _check_same(store: ImageStore, wanted: _Stored) -> None:
     """A store's labels and classes are those of the data set. Raises StoreError."""
-    for name, split in data_set.splits.items():
+    for name, split in wanted.splits.items():
         stored = store.split(name)
         if _labelled(stored.image_ids, stored.labels) != _labelled(split.image_ids, split.labels):
             raise StoreError(
                 "an image store must hold the images that were asked for, "
                 f"{name} of {store.path} holds others."
             )
-    if store.class_names != data_set.facts.class_names:
+    if store.class_names != wanted.class_names:
         raise StoreError(
             f"an image store must hold the classes that were asked for, {store.path} holds others."
         )
@@ -231,11 +272,11 @@ def _fill(order: _Order, partial: Path) -> None:
             return files.enter_context(closing(array))
 
         arrays: dict[str, list[ArrayFile]] = {}
-        for name, split in order.data_set.splits.items():
+        for name, split in order.stored.splits.items():
             arrays[name] = [open_array(name, len(split.labels), order.side)]
         if order.fine is not None:
-            n_train = len(order.data_set.splits["train"].labels)
-            arrays["train"].append(open_array(FINE, n_train, order.fine))
+            stored = order.stored
+            arrays[stored.cropped].append(open_array(FINE, stored.n_cropped, order.fine))
         _decode(order, arrays, partial / _DONE)
         # Before meta.json is written: it must never be on the disk ahead of the pixels.
         for of_split in arrays.values():
@@ -248,7 +289,7 @@ def _decode(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], done: Path
 
     Raises one DataError for all images that cannot be read.
     """
-    places = _all_places(order.data_set)
+    places = _all_places(order.stored)
     # What an earlier build left counts as done, in the progress, too.
     there = sound_places(done, arrays)
     with done.open("a") as log, image_threads() as pool:
@@ -286,9 +327,9 @@ def _gather(
     return [message for _, message in sorted(damaged)]
 
 
-def _all_places(data_set: DataSet) -> list[Place]:
+def _all_places(stored: _Stored) -> list[Place]:
     places: list[Place] = []
-    for name, split in data_set.splits.items():
+    for name, split in stored.splits.items():
         for i in range(len(split.labels)):
             places.append((name, i))
     return places
@@ -298,7 +339,7 @@ def _fill_place(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], place:
     """Decode one image into the arrays of its split; returns its line of `done.txt`."""
     name, i = place
     resample = INTERPOLATIONS[order.interpolation]
-    image = order.data_set.splits[name].read(i)
+    image = order.stored.splits[name].read(i)
     # Decoded once for both sizes of a train image.
     squares = []
     for array in arrays[name]:
@@ -310,9 +351,8 @@ def _fill_place(order: _Order, arrays: Mapping[str, Sequence[ArrayFile]], place:
 
 def _describe(order: _Order, partial: Path) -> dict[str, Any]:
     """What meta.json says."""
-    facts = order.data_set.facts
     splits = {}
-    for name, split in order.data_set.splits.items():
+    for name, split in order.stored.splits.items():
         splits[name] = {
             "labels": split.labels.tolist(),
             "image_ids": split.image_ids,
@@ -323,10 +363,10 @@ def _describe(order: _Order, partial: Path) -> dict[str, Any]:
     # Keys of meta.json, which `data.store` reads: stores of former versions stay readable.
     meta = {
         "version": VERSION,
-        "fingerprint": facts.fingerprint,
+        "fingerprint": order.stored.fingerprint,
         "side": order.side,
         "interpolation": order.interpolation,
-        "class_names": facts.class_names,
+        "class_names": order.stored.class_names,
         "splits": splits,
     }
     if order.fine is not None:
@@ -339,8 +379,8 @@ def _size_and_digest(path: Path) -> dict[str, Any]:
 
 
 def _check_room(order: _Order, folder: Path) -> None:
-    n_images = len(_all_places(order.data_set))
-    n_train = len(order.data_set.splits["train"].labels)
+    n_images = len(_all_places(order.stored))
+    n_train = order.stored.n_cropped
     # bytes: three channels, one byte each
     needed = 3 * (n_images * order.side**2 + n_train * (order.fine or 0) ** 2)
     # Before anything is decoded: a disk that fills up after an hour wastes the hour.

@@ -23,7 +23,8 @@ from ablate.data.each_image import for_each
 from ablate.data.grouping import group_facts, group_remarks, groups_of, with_groups
 from ablate.data.images import Look
 from ablate.data.regroup import regroup
-from ablate.data.resplits import WHOLE, Resplits, check_resplit, rule_of
+from ablate.data.resplits import Resplits, check_resplit, rule_of
+from ablate.data.sides import WHOLE
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import below, relative_to

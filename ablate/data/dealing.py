@@ -57,7 +57,8 @@ def deal_to_folds(
     if names is None:
         return targets_of(items).deal_folds(_image_keys(items, seed, purpose), n_folds)
     groups = _Groups.of(items, names, seed=seed, purpose=purpose)
-    return deal_group_folds(groups.counts, n_folds, groups.keys)[groups.group_of]
+    of_groups = deal_group_folds(groups.counts, n_folds, groups.keys)
+    return np.asarray(of_groups[groups.group_of], dtype=np.int64)
 
 
 @dataclass(frozen=True)

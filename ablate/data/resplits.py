@@ -6,7 +6,6 @@ so that no split copies a pixel and a split can travel with a trial.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,19 +14,13 @@ from numpy.typing import NDArray
 
 from ablate.data.class_counts import check_splits
 from ablate.data.dealing import Parts, deal_to_folds
+from ablate.data.sides import SIDES, UNUSED, WHOLE, rows_of, split_fingerprint
 from ablate.data.sources._base import Item
 from ablate.data.splits import split_items
 from ablate.data.subsets import subset_items
 from ablate.errors import DataError
 from ablate.study.record import SplitsFacts
 from ablate.study.trial import SPLITS, DataSpec
-
-SIDES = "tve"
-"""The letter of an image in train, val and test."""
-UNUSED = "-"
-"""The letter of an image that `sizes` leaves out of a split."""
-WHOLE = "all"
-"""What stands in the place of a split for all images together."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +158,3 @@ def rule_of(spec: DataSpec) -> str:
         f"{spec.folds - 2}; shuffled anew after every {spec.folds} seeds, split_seed "
         f"{spec.split_seed}"
     )
-
-
-def rows_of(sides: str, letter: str) -> NDArray[np.int64]:
-    """Return the places of a letter, ascending."""
-    letters = np.frombuffer(sides.encode(), dtype=np.uint8)
-    return np.flatnonzero(letters == ord(letter))
-
-
-def split_fingerprint(whole_fingerprint: str, sides: str) -> str:
-    """Return 64 hex digits over all images and where each of them is."""
-    return hashlib.sha256(f"{whole_fingerprint} {sides}".encode()).hexdigest()

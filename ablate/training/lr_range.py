@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ablate.data.store import ImageStore, open_store
+from ablate.data.store import ImageStore
 from ablate.model.network import Network, build_network
 from ablate.recipe.policy import policy_word
 from ablate.recipe.strategy import phases_of
@@ -24,6 +24,7 @@ from ablate.training.feeds.trained_part import TrainedPart, open_trained_part, t
 from ablate.training.loop.active_phase import ActivePhase, open_phase
 from ablate.training.loop.l2_sp import l2_sp_of
 from ablate.training.loop.step import TrainingSetup, autocast, train_batch
+from ablate.training.request_images import images_of
 from ablate.training.tasks import TrainTargets, make_task
 
 BREAKS_AT = 4.0
@@ -60,7 +61,7 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     recipe = request.trial.recipe
     compute = request.compute.of(recipe)
     torch.set_num_threads(compute.threads)
-    store = open_store(request.store_path)
+    store = images_of(request)
     # The phases before it are not trained: the last one starts from the pretrained weights.
     active = _open_last_phase(request, store, compute)
     setup = _setup(request, store, compute)

@@ -22,6 +22,7 @@ from ablate.study.confirmation import Confirmation
 from ablate.study.record import StudyRecord
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.context import StudyContext
+from ablate.workflow.prepare.own_splits import with_own_splits
 from ablate.workflow.prepare.prepared import prepared_again
 from ablate.workflow.run.watcher import ignore_progress
 from ablate.workflow.stores import read_whole_study
@@ -143,8 +144,9 @@ def _with_record(context: StudyContext, record: StudyRecord) -> StudyContext:
     fingerprint = resolved.data_set.facts.fingerprint
     following = around_trials(grid, record, data=data, fingerprint=fingerprint)
     following += fresh_trials(grid, record, data=data, fingerprint=fingerprint)
+    own = with_own_splits(following, record, resolved.data_set)
     known = {trial.trial_id for trial in resolved.trials}
-    added = [trial for trial in following if trial.trial_id not in known]
+    added = [trial for trial in own if trial.trial_id not in known]
     grown = replace(resolved, record=record, trials=(*resolved.trials, *added))
     if record.added_arms == resolved.record.added_arms:
         return replace(context, prepared=replace(prepared, resolved=grown))
