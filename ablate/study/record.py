@@ -159,6 +159,15 @@ class DataFacts(BaseModel):
         return {split: sum(counts) for split, counts in self.class_counts.items()}
 
     @property
+    def test_counts(self) -> tuple[int, ...]:
+        """Images of each class that test scores are made of; empty where nobody counted."""
+        splits = self.splits
+        if splits is None or splits.n_folds is None or splits.n_tested < splits.n_images:
+            return self.class_counts.get("test", ())
+        # Folds that test every image: all that there are.
+        return tuple(map(sum, zip(*self.class_counts.values(), strict=True)))
+
+    @property
     def n_tested_groups(self) -> int | None:
         """Groups that test scores are made of; None where nothing groups the images."""
         if self.groups is None:

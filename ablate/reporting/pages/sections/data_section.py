@@ -6,6 +6,7 @@ from ablate.quoting import code, text
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import table, yes_or_no
+from ablate.reporting.text.split_sentences import own_split_sentence
 
 
 def data_section(results: Results, _show: ShowFigure) -> str:
@@ -25,6 +26,8 @@ def data_section(results: Results, _show: ShowFigure) -> str:
     if data.regrouped:
         facts["classes regrouped"] = study_sentences.regrouped_text(data)
     facts["splits"] = text(data.split_rule)
+    if data.splits is not None:
+        facts["splits of the seeds"] = own_split_sentence(data).rstrip()
     if data.groups is not None:
         facts["groups"] = study_sentences.group_sentence(data).rstrip()
     facts["fingerprint"] = code(data.fingerprint)
