@@ -25,7 +25,6 @@ from ablate.checksum import digest_of_file, sealed_json
 from ablate.data.dataset import DataSet, Split
 from ablate.data.each_image import image_threads, refuse
 from ablate.data.filling import ArrayFile, Place, checksum, sound_places
-from ablate.data.sides import WHOLE
 from ablate.data.square import INTERPOLATIONS, square
 from ablate.data.store import (
     FINE,
@@ -40,6 +39,7 @@ from ablate.data.store import (
 )
 from ablate.errors import DataError, StoreError
 from ablate.recipe.shown_part import USUAL_VIEW, View
+from ablate.study.trial import WHOLE
 
 MAX_FINE_BYTES = 8_000_000_000
 """Bound on `fine.npy`; a larger data set is kept at a lower resolution, so that what a crop shows

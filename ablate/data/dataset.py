@@ -24,7 +24,6 @@ from ablate.data.grouping import group_facts, group_remarks, groups_of, with_gro
 from ablate.data.images import Look
 from ablate.data.regroup import regroup
 from ablate.data.resplits import Resplits, check_resplit, rule_of
-from ablate.data.sides import WHOLE
 from ablate.data.sources import source_of
 from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import below, relative_to
@@ -34,7 +33,7 @@ from ablate.errors import DataError
 from ablate.recipe.shown_part import USUAL_VIEW, View
 from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of
-from ablate.study.trial import SPLITS, DataSpec
+from ablate.study.trial import SPLITS, WHOLE, DataSpec
 
 
 @dataclass(frozen=True)

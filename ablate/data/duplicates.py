@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ablate.checksum import sealed_json, unsealed_json
 from ablate.data.image_rows import ImageRows
-from ablate.data.sides import WHOLE
 from ablate.data.store import ImageStore
 from ablate.files import write_text
 from ablate.study.record import NearDuplicate, NearDuplicates
+from ablate.study.trial import WHOLE
 
 # Part of the file's name: an answer of an older search is left alone, and not read.
 VERSION = 1

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from ablate.data.class_counts import check_splits
 from ablate.data.dealing import Parts, deal_to_folds
-from ablate.data.sides import SIDES, UNUSED, WHOLE, rows_of, split_fingerprint
+from ablate.data.sides import SIDES, UNUSED, rows_of, split_fingerprint
 from ablate.data.sources._base import Item
 from ablate.data.splits import split_items
 from ablate.data.subsets import subset_items
 from ablate.errors import DataError
 from ablate.study.record import SplitsFacts
-from ablate.study.trial import SPLITS, DataSpec
+from ablate.study.trial import SPLITS, WHOLE, DataSpec
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ SIDES = "tve"
 """The letter of an image in train, val and test."""
 UNUSED = "-"
 """The letter of an image that `sizes` leaves out of a split."""
-WHOLE = "all"
-"""What stands in the place of a split for all images together."""
 
 
 def rows_of(sides: str, letter: str) -> NDArray[np.int64]:

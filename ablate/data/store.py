@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 
 from ablate.checksum import digest_of_file, unsealed_json
 from ablate.data.image_rows import ImageRows, PickedRows
-from ablate.data.sides import SIDES, WHOLE, rows_of, split_fingerprint
+from ablate.data.sides import SIDES, rows_of, split_fingerprint
 from ablate.errors import StoreError
 from ablate.recipe.shown_part import USUAL_VIEW, View
-from ablate.study.trial import SPLITS
+from ablate.study.trial import SPLITS, WHOLE
 from ablate.targets import Targets, targets_of_array
 
 VERSION = 1

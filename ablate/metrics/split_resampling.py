@@ -10,7 +10,8 @@ they do not share moves them apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from ablate.metrics.group_resampling import t_over_z
 from ablate.streams import stream
 from ablate.targets import Targets
+
+_MOST_SHARED = 0.9
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,29 @@ def stretch(n: int) -> float:
 def _in_proportion(draws: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weights with a mean of 1 in each draw."""
     return np.asarray(draws / draws.mean(axis=1, keepdims=True), dtype=np.float32)
+
+
+def repeats(of_splits: Sequence[Mapping[str, int]]) -> float:
+    """Return the variance of a mean over splits that share groups, over that of apart ones, less 1.
+
+    `of_splits` are group -> its test images. Two splits correlate by the share of images that they
+    have in common, rho on average. The variance between S splits then shows (1 - rho) of all of it,
+    and their mean has (1 + (S - 1) rho) / S of it (Nadeau and Bengio, 2003, Machine Learning 52,
+    239-281). 0 where no group is tested twice.
+    """
+    n_splits = len(of_splits)
+    if n_splits < 2:
+        return 0.0
+    n_tests: Counter[str] = Counter()
+    size_of: dict[str, int] = {}
+    for sizes in of_splits:
+        n_tests.update(sizes.keys())
+        size_of |= sizes
+    n_shared = 0
+    for group, n in n_tests.items():
+        n_shared += size_of[group] * n * (n - 1)
+    mean_size = sum(sum(sizes.values()) for sizes in of_splits) / n_splits
+    rho = n_shared / (n_splits * (n_splits - 1) * mean_size)
+    # all the same images: nothing of their variance shows between splits
+    rho = min(rho, _MOST_SHARED)
+    return (1 + (n_splits - 1) * rho) / (1 - rho) - 1

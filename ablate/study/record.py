@@ -21,6 +21,7 @@ from ablate.study.around import Around
 from ablate.study.confirmation import Confirmation
 from ablate.study.pilot_record import Pilot, Stage
 from ablate.study.question import Question
+from ablate.study.trial import WHOLE
 
 __all__ = [
     "FEWEST_TEST_GROUPS",
@@ -157,6 +158,13 @@ class DataFacts(BaseModel):
         if self.image_counts:
             return self.image_counts
         return {split: sum(counts) for split, counts in self.class_counts.items()}
+
+    @property
+    def n_in_views(self) -> dict[str, int]:
+        """Images of each split; also of WHOLE, where clean views are of all images together."""
+        if self.splits is None:
+            return self.n_images
+        return {**self.n_images, WHOLE: self.splits.n_images}
 
     @property
     def test_counts(self) -> tuple[int, ...]:

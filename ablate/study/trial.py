@@ -30,6 +30,9 @@ from ablate.study.tasks import is_lower_better, task_names
 from ablate.study.words import OneOf
 
 SPLITS = ("train", "val", "test")
+WHOLE = "all"
+"""What stands in the place of a split for all images together, of which each seed has a split of
+its own."""
 TaskName = Annotated[str, OneOf(task_names)]
 """The name of a registered task; see `ablate.study.tasks`."""
 # Above it a value counts as infinite; see `is_score`.
@@ -202,6 +205,10 @@ class DataSpec(BaseModel):
         if self.split is not None and self.split_by is not None:
             raise ValueError(
                 "split_by must be left out beside split: per_seed: time draws one split alone"
+            )
+        if self.split is not None and self.fractions is None:
+            raise ValueError(
+                "fractions must be set beside split: per_seed, got null: each seed draws by them"
             )
         if self.is_resplit and self.split_seed is None:
             what = "folds" if self.split is None else "split: per_seed"

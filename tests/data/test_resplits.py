@@ -206,8 +206,12 @@ def test_a_split_has_a_fingerprint_of_its_own() -> None:
             "split must be left out beside folds: folds already give each seed another split",
         ),
         (
-            {"split": "per_seed", "split_seed": 0, "split_by": "(.)"},
+            {"split": "per_seed", "split_seed": 0, "split_by": "(.)", "fractions": FIFTHS},
             "split_by must be left out beside split: per_seed: time draws one split alone",
+        ),
+        (
+            {"split": "per_seed", "split_seed": 0},
+            "fractions must be set beside split: per_seed, got null: each seed draws by them",
         ),
         ({"folds": 5}, "split_seed must be set beside folds, got null; any whole number will do"),
         (

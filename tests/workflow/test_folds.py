@@ -188,7 +188,7 @@ def test_a_fold_trains_as_the_same_split_given_by_the_source(
     ((arm_id, seed), frame) = next(item for item in folded.items() if item[0][1] == 1)
     for split, image_id in zip(frame["split"], frame["image_id"], strict=True):
         side_of[image_id] = split
-    lines = ["image,label,split"]
+    lines = ["file,label,split"]
     for path in sorted((desk / "data" / "parts").rglob("*.png")):
         image_id = path.relative_to(desk / "data" / "parts").as_posix()
         side = side_of.get(image_id, "train")

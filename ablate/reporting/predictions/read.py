@@ -39,6 +39,8 @@ class Readings:
     factors: Mapping[int, float] = field(default_factory=dict)
     """Seed -> by how much its resampled scores must move away from their mean; 1 where it is not in
     it."""
+    repeats: float = 0.0
+    """Of groups that several seeds test, see `metrics.split_resampling.repeats`; 0 without."""
 
     def of_arm(self, arm_id: str, seeds: Sequence[int], kind: type[Kind]) -> list[Kind]:
         """What was read of an arm's runs, in the order of `seeds`; all are of the task's `kind`."""
@@ -85,7 +87,7 @@ def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
         drawn = resampling.of(splits["test"], seed=seed)
         held_out = HeldOut(splits["test"], splits.get("val"), drawn.weights, drawn.group_of)
         readings[key] = reader.read(held_out, record)
-    return Readings(readings, votes.pooled(), resampling.factors())
+    return Readings(readings, votes.pooled(), resampling.factors(), resampling.repeats())
 
 
 def _frames(

@@ -14,6 +14,7 @@ from ablate.metrics.resampling import image_weights
 from ablate.metrics.split_resampling import (
     NamedDraws,
     group_factor,
+    repeats,
     split_group_weights,
     split_image_weights,
 )
@@ -48,6 +49,10 @@ class Resampling(Protocol):
 
     def factors(self) -> Mapping[int, float]:
         """Return seed -> see `Readings.factors`, after all runs were read."""
+        ...
+
+    def repeats(self) -> float:
+        """Return `Readings.repeats`, after all runs were read."""
         ...
 
 
@@ -90,6 +95,9 @@ class _OneDraw:
     def factors(self) -> Mapping[int, float]:
         return {}
 
+    def repeats(self) -> float:
+        return 0.0
+
 
 @dataclass
 class _DrawPerSeed:
@@ -126,6 +134,9 @@ class _DrawPerSeed:
         for seed, sizes in self._sizes.items():
             factors[seed] = group_factor(np.array(list(sizes.values())), of_all)
         return factors
+
+    def repeats(self) -> float:
+        return repeats(list(self._sizes.values()))
 
 
 def _group_of(predictions: SplitPredictions) -> NDArray[np.int64] | None:

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ablate.data.sides import WHOLE
 from ablate.data.store import ImageStore
 from ablate.model.cost import is_worth_keeping
 from ablate.model.network import Network
@@ -26,6 +25,7 @@ from ablate.model.splitting.find_split import NotSplit, split_network
 from ablate.model.splitting.parts import SplitNetwork
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import CacheSpec, Compute
+from ablate.study.trial import WHOLE
 from ablate.study.trial_facts import FoldedNorms, PrefixCut
 from ablate.study.view_identity import CLEAN, FrozenTrunk
 from ablate.training.feeds.activations import ActivationCache

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ablate.data.sides import WHOLE
 from ablate.data.store import ImageStore, StoredSplit, open_store
+from ablate.study.trial import WHOLE
 from ablate.workflow.prepare.prepared import Prepared
 
 SIDE = 96
