@@ -78,10 +78,12 @@ def plan(
     `folders` None takes those of the environment. Raises RequestError.
     """
     from ablate.workflow.plan.plan_grid import plan_grid
+    from ablate.workflow.prepare.all_mistakes import all_mistakes
 
-    return plan_grid(
-        load_grid(grid), folders or _folders(), seeds=seeds, allow_fallback=allow_fallback
-    )
+    asked = _request(grid)
+    used = folders or _folders(asked)
+    with all_mistakes(asked):
+        return plan_grid(asked.grid, used, seeds=seeds, allow_fallback=allow_fallback)
 
 
 def run(
@@ -111,10 +113,11 @@ def run(
         watcher = replace(watcher, on_event=on_event)
     if on_progress is not None:
         watcher = replace(watcher, on_progress=on_progress)
-    used = folders or _folders()
-    asked = options or RunOptions()
-    with workers_ahead(asked.executor, asked.threads) as fork_server:
-        outcome = run_grid(_request(grid), asked, used, watcher, fork_server=fork_server)
+    asked = _request(grid)
+    used = folders or _folders(asked)
+    chosen = options or RunOptions()
+    with workers_ahead(chosen.executor, chosen.threads) as fork_server:
+        outcome = run_grid(asked, chosen, used, watcher, fork_server=fork_server)
     # By its id: the newest study of the name may be one that another process began meanwhile.
     record = outcome.context.record
     return Study(used, record.grid_name, record.study_id, outcome=outcome)
@@ -144,8 +147,11 @@ def open_study(
 
 
 # In the functions above, `folders` is the argument and hides the function of that name.
-def _folders() -> Folders:
-    return folders()
+def _folders(asked: Request | None = None) -> Folders:
+    data_dir = None
+    if asked is not None:
+        data_dir = asked.data_dir
+    return folders(data_dir=data_dir)
 
 
 def _request(grid: GridLike, *, name: str = "grid") -> Request:

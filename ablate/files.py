@@ -19,6 +19,12 @@ _KINDS = {
 }
 
 
+def home_folder() -> Path:
+    """Return the folder of journals and caches: `$ABLATE_HOME`, else `.ablate` where one works."""
+    # `or`, not a default: a variable that is set to nothing counts as unset.
+    return Path(os.environ.get("ABLATE_HOME") or ".ablate").absolute()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small file whole or not at all, making its folder.
 

@@ -176,6 +176,7 @@ def test_the_docs_list_the_columns() -> None:
     assert columns_text() in (ROOT / "docs" / "python.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_study_says_what_its_report_says(study_and_events: Any) -> None:
     study, events, _, desk = study_and_events
     assert len(study.trials) == 8
@@ -234,11 +235,13 @@ def test_a_study_is_opened_by_the_name_of_its_grid(study_and_events: Any) -> Non
         ablate.open_study(wrong, folders=folders)
 
 
+@pytest.mark.slow
 def test_what_a_call_achieved_is_shown_in_one_line(study_and_events: Any) -> None:
     study, _, _, _ = study_and_events
     assert repr(study.outcome) == "RunOutcome of tiny: 8 completed, 0 before, 0 failed, 0 left"
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_the_arm(study_and_events: Any) -> None:
     study, _, _, _ = study_and_events
     arm = study.record.arms[-1]
@@ -254,6 +257,7 @@ def test_predictions_are_those_of_the_arm(study_and_events: Any) -> None:
         study.predictions("nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_logged", [True, False])
 def test_the_champion_says_what_it_said_in_its_trial(
     study_and_events: Any, is_logged: bool, monkeypatch: pytest.MonkeyPatch
@@ -274,6 +278,7 @@ def test_the_champion_says_what_it_said_in_its_trial(
         assert row["p/red"] == pytest.approx(stored[name]["p/red"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_champion_takes_images_in_batches(
     study_and_events: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +301,7 @@ def test_the_champion_takes_images_in_batches(
     pd.testing.assert_frame_equal(together, alone, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_images_come_as_paths_pictures_or_arrays(study_and_events: Any) -> None:
     study, _, _, desk = study_and_events
     path = desk / "data/pictures/test/red/0.png"
@@ -322,6 +328,7 @@ def test_images_come_as_paths_pictures_or_arrays(study_and_events: Any) -> None:
             study.champion.predict([wrong])
 
 
+@pytest.mark.slow
 def test_a_picture_is_read_as_its_file_is(study_and_events: Any, tmp_path: Path) -> None:
     study, _, _, desk = study_and_events
     picture = Image.open(desk / "data/pictures/test/red/0.png").resize((60, 32))
@@ -341,6 +348,7 @@ def test_a_picture_is_read_as_its_file_is(study_and_events: Any, tmp_path: Path)
         )
 
 
+@pytest.mark.slow
 def test_notebooks_show_a_table_and_escape_what_users_wrote(study_and_events: Any) -> None:
     study, _, folders, _ = study_and_events
     plan = ablate.plan(ablate.load_grid(GRID, name="tiny"), folders=folders)

@@ -25,6 +25,7 @@ FLOORS = {
     "ablate.training": 3,
     "ablate.data": 2,
     "ablate.model": 2,
+    "ablate.advice": 1,
     "ablate.metrics": 1,
     "ablate.tracking": 1,
     "ablate.grid": 0,
@@ -34,6 +35,7 @@ FLOORS = {
     "ablate.checksum": 0,
     "ablate.errors": 0,
     "ablate.files": 0,
+    "ablate.in_order": 0,
     "ablate.leaving": 0,
     "ablate.quoting": 0,
     "ablate.schema_version": 0,
@@ -41,7 +43,7 @@ FLOORS = {
     "ablate.targets": 0,
     "ablate.terminal": 0,
 }
-_BARE = {"ablate.errors", "ablate.streams"}
+_BARE = {"ablate.errors", "ablate.in_order", "ablate.streams"}
 GROUND: dict[str, set[str]] = {
     "ablate.recipe": _BARE,
     "ablate.schema_version": {"ablate.errors"},
@@ -51,7 +53,7 @@ GROUND: dict[str, set[str]] = {
 }
 """Floor 0 stands on itself.
 
-Recipes use the errors and the streams, studies use recipes, grids use both.
+Recipes use errors, orders and streams, studies use recipes, grids use both.
 """
 MLFLOW_MODULES = (
     "attempts",

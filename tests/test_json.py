@@ -134,8 +134,10 @@ def test_the_ui(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 MISTAKES = {
+    "init": ("nothing", "--out", "grid.txt"),
     "run": ("nothing",),
     "plan": ("nothing",),
+    "advise": ("nothing",),
     "lr-find": ("nothing",),
     "views": ("nothing",),
     "report": ("nothing",),

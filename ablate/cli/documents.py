@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ablate.reporting.pages.write import ReportPaths
     from ablate.tracking.records import PublishedStudy
+    from ablate.workflow.advice.advised import Advised
     from ablate.workflow.after.studies import Standing
     from ablate.workflow.plan.estimate_grid import Estimate
     from ablate.workflow.plan.plan_grid import Plan
@@ -77,4 +78,18 @@ def plan_document(plan: Plan, estimate: Estimate | None) -> Document:
         "warnings": plan.warnings,
         "estimate": estimate,
         "prospects": plan.prospects(estimate),
+    }
+
+
+def advice_document(advised: Advised, estimate: Estimate | None) -> Document:
+    """A plan for a first study: what it rests on, each value with its reason, and a grid file."""
+    return {
+        "target": advised.target.name,
+        "data": advised.data_set.facts,
+        "facts": advised.facts,
+        "machine": advised.machine,
+        "recommendations": advised.advice.recommendations,
+        "grid": advised.document,
+        "cost": advised.cost,
+        "estimate": estimate,
     }

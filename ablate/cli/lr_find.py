@@ -39,12 +39,13 @@ def lr_find(
         console = console_for(is_json=as_json)
         # What is cheap comes first: a mistake in the grid file is reported at once.
         asked = request(grid, settings=settings or ())
-        folders = find_folders(data_dir=data_dir)
+        folders = find_folders(data_dir=data_dir or asked.data_dir)
         # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
         from ablate.console.tables import rows_table
         from ablate.workflow.plan.lr_range_test import RangeTest, find_lr_of_grid, range_rows
+        from ablate.workflow.prepare.all_mistakes import all_mistakes
 
         test = RangeTest(
             arm=arm,
@@ -57,7 +58,8 @@ def lr_find(
         # Before the data are read: a wrong bound is reported at once.
         test.check()
         begin()
-        tested, found = find_lr_of_grid(asked.grid, folders, test, RunWatcher(console))
+        with all_mistakes(asked):
+            tested, found = find_lr_of_grid(asked.grid, folders, test, RunWatcher(console))
         title = f"{tested.name}: loss while the LR grows"
         console.print(rows_table(range_rows(found), title=title))
         console.print(

@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from ablate._version import __version__
+from ablate.cli.advise import advise
 from ablate.cli.cache import cache_app
 from ablate.cli.compare import compare
 from ablate.cli.group import CommandGroup
+from ablate.cli.init import init
 from ablate.cli.lr_find import lr_find
 from ablate.cli.plan import plan
 from ablate.cli.report import report
@@ -58,8 +60,10 @@ def options_of_the_program(
 
 
 # The order is that of `--help`: from what a study begins with to what is asked of it later.
+app.command()(init)
 app.command()(run)
 app.command()(plan)
+app.command()(advise)
 app.command("lr-find")(lr_find)
 app.command()(views)
 app.command()(report)

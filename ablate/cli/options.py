@@ -8,6 +8,11 @@ from typing import Annotated
 import typer
 
 
+def grids_and_folders(incomplete: str) -> list[str]:
+    """What a shell offers where a grid or a folder of images may stand."""
+    return _grids_and_files(incomplete)
+
+
 def _grids_and_files(incomplete: str) -> list[str]:
     """What a shell offers for GRID: names of grids, and grid files and folders on the way there."""
     from ablate.workflow.grid_names import SUFFIXES, known_grids
@@ -59,6 +64,18 @@ NoImages = Annotated[
 NoFallback = Annotated[
     bool,
     typer.Option("--no-fallback", help="fail instead of using the grid's fallback data set"),
+]
+GpuGb = Annotated[
+    float | None,
+    typer.Option(min=0.5, help="memory of the GPU that will train, in GB  [default: this one's]"),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="how long the first study may take  [default: 30]"),
+]
+HasHub = Annotated[
+    bool,
+    typer.Option("--hub", help="weights of timm's hub are within reach, not only installed ones"),
 ]
 Json = Annotated[
     bool,

@@ -40,7 +40,7 @@ def plan(
         # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
         asked = request(grid, settings=settings or ())
-        folders = find_folders(data_dir=data_dir)
+        folders = find_folders(data_dir=data_dir or asked.data_dir)
         chosen_seeds = None
         if seeds is not None:
             chosen_seeds = read_seeds(seeds)
@@ -49,12 +49,16 @@ def plan(
         from ablate.console.before_run import N_SHOWN, show_data, show_estimate, show_plan
         from ablate.console.prospects import show_prospects
         from ablate.workflow.plan.plan_grid import plan_grid
+        from ablate.workflow.prepare.all_mistakes import all_mistakes
         from ablate.workflow.prepare.option_checks import check_workers
 
         # Before the data are looked for, which can take a while.
         check_workers(workers)
         begin()
-        made = plan_grid(asked.grid, folders, seeds=chosen_seeds, allow_fallback=not no_fallback)
+        with all_mistakes(asked):
+            made = plan_grid(
+                asked.grid, folders, seeds=chosen_seeds, allow_fallback=not no_fallback
+            )
         show_data(console, made.resolved)
         n_shown: int | None = N_SHOWN
         if show_all:

@@ -104,7 +104,7 @@ def run(
         # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
         asked = request(grid, settings=settings or ())
-        folders = find_folders(data_dir=data_dir, optuna_url=optuna_storage)
+        folders = find_folders(data_dir=data_dir or asked.data_dir, optuna_url=optuna_storage)
         chosen_seeds = None
         if seeds is not None:
             chosen_seeds = read_seeds(seeds)

@@ -29,6 +29,10 @@ def views(
     backbone: Annotated[
         str | None, typer.Option(help="whose image size  [default: the grid's first by name]")
     ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option(help="whose image size and view  [default: the backbone's first]"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="PNG file  [default: $ABLATE_HOME/views/GRID.png]")
     ] = None,
@@ -49,23 +53,25 @@ def views(
         # What is cheap comes first: a mistake in the grid file is reported at once.
         console = console_for(is_json=as_json)
         asked = request(grid, settings=settings or ())
-        folders = find_folders(data_dir=data_dir)
+        folders = find_folders(data_dir=data_dir or asked.data_dir)
         # PyTorch and timm alone: nothing is published or proposed.
         importing(console, TRAINING[:2])
         from ablate.console.run_watcher import RunWatcher
         from ablate.workflow.plan.augmented_views import SheetRequest, read_policy
         from ablate.workflow.plan.draw_views import draw_views
+        from ablate.workflow.prepare.all_mistakes import all_mistakes
 
         begin()
         policies = tuple(map(read_policy, policy or ()))
-        drawn = draw_views(
-            asked.grid,
-            folders,
-            SheetRequest(policies, images, epochs, backbone),
-            RunWatcher(console),
-            out=out,
-            allow_fallback=not no_fallback,
-        )
+        with all_mistakes(asked):
+            drawn = draw_views(
+                asked.grid,
+                folders,
+                SheetRequest(policies, images, epochs, backbone, arm),
+                RunWatcher(console),
+                out=out,
+                allow_fallback=not no_fallback,
+            )
         console.print(f"views: {drawn.path} ({drawn.description})")
         if as_json:
             print_document({"grid": asked.grid.name, "views": drawn})

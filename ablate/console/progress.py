@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ablate.console.durations import about_left
+from ablate.console.durations import about_left, short_span
 from ablate.scheduling.remaining import Left, StudyClock
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 from ablate.workflow.run.watcher import StageView
@@ -135,7 +135,9 @@ class StudyDisplay:
         seconds = event.at - self.started.pop(event.trial_id, event.at)
         name = self._name(event.trial_id)
         ending, style = self._ending(event)
-        line = Text.assemble(f"{self._count()} {name}  ", (ending, style), f"  {seconds:.1f} s")
+        line = Text.assemble(
+            f"{self._count()} {name}  ", (ending, style), f"  {short_span(seconds)}"
+        )
         self.console.print(line)
         if self._progress is not None and self._bar is not None:
             self._progress.update(self._bar, completed=self._n_ended)

@@ -20,6 +20,7 @@ def show_prospects(console: Console, prospects: Prospects | None, *, n_shown: in
 
     Of long tables the first `n_shown` rows; None shows all, and the cost of each arm.
     """
+    # A search has no comparisons yet, and a grid of one arm never has any.
     if prospects is None or not prospects.findings:
         return
     show_rows(console, _findings(prospects), title="What this design can show", n_shown=n_shown)
@@ -95,6 +96,7 @@ def _range(row: WithSeeds) -> str:
 
 
 def _points(size: float | None) -> str:
+    # No difference, however large, would be found.
     if size is None:
         return "nothing"
     return f"{size:.1f}"
@@ -115,6 +117,7 @@ def _arms(prospects: Prospects) -> Rows:
     rows = []
     for arm in prospects.arms:
         seconds = "not timed"
+        # The one says it for both columns.
         of_grid = seconds
         if arm.trial_s is not None:
             seconds = f"{arm.trial_s:.1f}"

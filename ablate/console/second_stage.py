@@ -6,6 +6,7 @@ from ablate.errors import escaped, some
 from ablate.grid.expand import MOST_CONFIRMED, most_neighbours
 from ablate.grid.fresh_seeds import first_fresh_seed
 from ablate.scheduling.summary import StudySummary
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
 from ablate.workflow.prepare.resolved import Resolved
 
@@ -65,13 +66,13 @@ def _confirmed_line(record: StudyRecord) -> str:
             "confirmation: nothing to confirm, the baseline is the best arm on val and the "
             "cheapest that may be the best"
         )
-    names = {arm.arm_id: arm.name for arm in record.arms}
-    chosen = [escaped(names[record.confirmation.champion_arm_id]) + " (the best on val)"]
+    arms = arms_by_id(record.arms)
+    chosen = [escaped(arms[record.confirmation.champion_arm_id].name) + " (the best on val)"]
     # One arm can have two roles, and is trained once.
     if record.confirmation.baseline_arm_id != record.confirmation.champion_arm_id:
-        chosen.append(escaped(names[record.confirmation.baseline_arm_id]) + " (the baseline)")
+        chosen.append(escaped(arms[record.confirmation.baseline_arm_id].name) + " (the baseline)")
     if record.confirmation.cheapest_arm_id is not None:
-        cheapest = escaped(names[record.confirmation.cheapest_arm_id])
+        cheapest = escaped(arms[record.confirmation.cheapest_arm_id].name)
         chosen.append(f"{cheapest} (the cheapest that may be the best)")
     return f"confirmation: seeds {fresh[0]} to {fresh[-1]} of {', '.join(chosen)}"
 

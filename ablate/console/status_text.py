@@ -17,6 +17,7 @@ _KINDS = {"search": " (search)", "tune": " (tuning)"}
 def status_tables(status: StudyStatus) -> list[tuple[Rows, str]]:
     """A study's status as tables with titles: states, slots, failures, damage."""
     states = []
+    # States without a trial are left out by whoever counted.
     for state, count in status.states.items():
         states.append({"state": state, "trials": count})
     tables: list[tuple[Rows, str]] = [(states, _title(status))]
@@ -70,6 +71,7 @@ def _report_note(study: str, report: ReportStatus) -> str:
             f"report: {report.readme} lacks {report.n_lacking} completed trials; "
             "ablate report writes it again"
         )
+    # Before the first complete trial there is a report, and no best arm.
     champion = report.champion or "none yet"
     return f"report: {report.readme} has every completed trial; champion: {champion}"
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from ablate.console.durations import short_span
+
 
 @contextmanager
 def step_progress(console: Console) -> Iterator[Steps]:
@@ -77,4 +79,4 @@ class Steps:
             amount = ""
             if step.total != 1:
                 amount = f"{step.total} in "
-            self.console.print(f"{what}: {amount}{step.seconds:.1f} s")
+            self.console.print(f"{what}: {amount}{short_span(step.seconds)}")

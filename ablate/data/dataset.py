@@ -58,6 +58,9 @@ class DataSet:
     splits: Mapping[str, Split]
     remarks: tuple[str, ...] = ()
     """What was left out or may surprise, in lines for the console."""
+    cut_share: float = 0.0
+    """Share of the pixels outside the middle squares of the images, in [0, 1), however they are
+    shown; 0 where images are drawn."""
     resplits: Resplits | None = None
     """Set where each seed has a split of its own: `splits` is then the first of them."""
     whole: Split | None = None
@@ -99,7 +102,8 @@ def load_data(
     for split in SPLITS:
         splits[split] = _as_split(parts[split], len(collection.class_names))
     facts = _facts(loaded, requested_source=spec.source)
-    return resolved, DataSet(facts, splits, _remarks(loaded, task=task))
+    cut_share = _mean_cut_share(loaded.looks, USUAL_VIEW)
+    return resolved, DataSet(facts, splits, _remarks(loaded, task=task), cut_share)
 
 
 def _resplit(
@@ -130,8 +134,33 @@ def _resplit(
     splits: dict[str, Split] = {}
     for split in SPLITS:
         splits[split] = _as_split(parts[split], n_classes)
-    whole = _as_split(items, n_classes)
-    return DataSet(facts, splits, _remarks(loaded, task=task), resplits, whole)
+    return DataSet(
+        facts,
+        splits,
+        _remarks(loaded, task=task),
+        _mean_cut_share(looks, USUAL_VIEW),
+        resplits=resplits,
+        whole=_as_split(items, n_classes),
+    )
+
+
+def as_stored(data_set: DataSet) -> DataSet:
+    """Return the data set as its images are kept: in one part where each seed has its own split.
+
+    So no image is kept twice. Its fingerprint is then that of all images, whatever the split.
+    """
+    if data_set.resplits is None or data_set.whole is None:
+        return data_set
+    fingerprint = data_set.resplits.whole_fingerprint
+    facts = data_set.facts.model_copy(update={"fingerprint": fingerprint})
+    return replace(data_set, facts=facts, splits={WHOLE: data_set.whole})
+
+
+def cropped_split(data_set: DataSet) -> str:
+    """Return the part of a data set as it is kept that crops are cut from."""
+    if WHOLE in data_set.splits:
+        return WHOLE
+    return "train"
 
 
 def _with_classes_and_groups(spec: DataSpec, collection: Collection) -> tuple[DataSpec, Collection]:

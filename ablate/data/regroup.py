@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ablate.data.sources._base import Collection, targets_of
 from ablate.errors import DataError, some
+from ablate.in_order import absent
 from ablate.study.class_groups import THE_REST, ClassGroups
 
 _N_NAMED = 20
@@ -63,7 +64,7 @@ def _resolved(groups: ClassGroups, class_names: Sequence[str], source: str) -> C
                 new_of[name] = new
     _check_names(new_of, class_names, source)
     # Spelled out, so that the record says what the rest was; another version may have more classes.
-    rest = [name for name in class_names if name not in new_of]
+    rest = absent(class_names, among=new_of)
     takes_rest = _takes_rest(groups)
     _check_rest(rest, takes_rest, source)
     for name in rest:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablate.recipe.canonical import relevant
+from ablate.recipe.levels import level_text
 from ablate.recipe.recipe import Recipe
 
 
@@ -42,12 +42,12 @@ def unique_arm_names(axes: Sequence[str], recipes: Mapping[str, Recipe]) -> dict
 
 
 def level_word(level: Any, n_digits: int | None = None) -> str:
-    """A level in a name, spelled as YAML spells it; numbers to `n_digits` where given."""
-    # YAML's null, not "none": that word is a level of some fields.
-    if level is None or isinstance(level, bool):
-        return json.dumps(level)
+    """A level in a name: `level_text`, with numbers to `n_digits` where given.
+
+    Lists are always in their short form, since names that read alike get ids beside them.
+    """
     if isinstance(level, tuple):
         return "+".join(map(str, level)) or "none"
     if isinstance(level, float) and n_digits is not None:
         return f"{level:.{n_digits}g}"
-    return str(level)
+    return level_text(level)

@@ -10,6 +10,7 @@ from ablate.grid.grid_file import Grid
 from ablate.grid.search_space import Cell, typed_cell
 from ablate.recipe.levels import level_text
 from ablate.recipe.recipe import Recipe
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import DataSpec, Trial
 
@@ -24,7 +25,7 @@ def with_neighbours(
     """
     assert record.around is not None
     # Arms of earlier choices stay: they are trained, and what was the best may change with seeds.
-    added = {arm.arm_id: arm for arm in record.around.arms}
+    added = arms_by_id(record.around.arms)
     answered = _answered(record)
     for cell in _beside(grid, champion):
         recipe = _recipe(grid, cell)

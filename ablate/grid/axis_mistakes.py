@@ -13,6 +13,7 @@ from ablate.grid.wording import nearest, shown
 from ablate.grid.yaml_lines import Problem, YamlPath
 from ablate.recipe.levels import MAX_LEVELS, meaning
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 
 
 def axis_mistakes(axes: Any) -> Iterator[Problem]:
@@ -65,6 +66,11 @@ def _searched_mistakes(axis: str, searched: Mapping[str, Any]) -> Iterator[Probl
         return
     if model is Choice:
         yield from _level_mistakes(("axes", axis, "levels"), searched["levels"])
+    elif axis in SHOWN_FIELDS:
+        yield (
+            ("axes", axis),
+            "must be a list of levels: images are decoded for each of them before the search",
+        )
     else:
         for bound in ("low", "high"):
             yield from _value_mistakes(("axes", axis, bound), axis, searched[bound])

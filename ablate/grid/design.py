@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from ablate.grid.search_space import Cell, Search
 from ablate.grid.size import MAX_CELLS, cells_mistake
 from ablate.grid.yaml_lines import Problem
+from ablate.in_order import present
 from ablate.recipe.recipe import Level
 from ablate.streams import stream
 
@@ -143,7 +144,7 @@ def draw_arms(
     for index in order[: design.random - 1]:
         chosen.add(others[index])
     # In the file's order again, not in that of the draw.
-    return [arm_id for arm_id in arm_ids if arm_id in chosen]
+    return present(arm_ids, among=chosen)
 
 
 def design_name(design: Design) -> str:

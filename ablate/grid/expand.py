@@ -17,14 +17,14 @@ from ablate.grid.design import design_cells, design_name, draw_arms
 from ablate.grid.grid_file import Grid
 from ablate.grid.questions import grid_questions
 from ablate.grid.search_space import Cell
+from ablate.grid.shown_recipes import shown_recipes
 from ablate.grid.size import check_trials
-from ablate.recipe.canonical import contradiction
 from ablate.recipe.levels import typed_level
 from ablate.recipe.recipe import Level, Recipe
-from ablate.recipe.shown_part import shown_size
+from ablate.recipe.shown_part import Shown, shown_text
 from ablate.study.around import Around
 from ablate.study.record import ArmRecord, DataFacts, ExcludedCell, StudyRecord
-from ablate.study.trial import DataSpec, Trial
+from ablate.study.trial import DataSpec, Trial, contradiction_on
 
 MOST_CONFIRMED = 3
 """Arms of a confirmation: the best, the baseline, and the cheapest that may be the best."""
@@ -122,7 +122,7 @@ def recipe_at(grid: Grid, levels: Cell) -> tuple[Recipe, str | None]:
     # Not validated again as a whole: `_typed` says why that is enough.
     recipe = grid.base.model_copy(update=levels)
     # The file's own reason first: whoever wrote it wants to read it in the report.
-    return recipe, grid.rules.reason_excluded(levels) or contradiction(recipe)
+    return recipe, grid.rules.reason_excluded(levels) or contradiction_on(grid.data, recipe)
 
 
 def grid_cells(grid: Grid) -> Iterator[Cell]:
@@ -194,7 +194,7 @@ def study_record(
         question=grid.question,
         task=grid.task,
         data=facts,
-        image_size=shown_size(grid.data.image_size, grid.data.view, grid.data.crop_share),
+        image_size=shown_text(shown_in(grid, expansion)),
         axes=axes,
         design=design_name(grid.design),
         baseline_arm_id=expansion.baseline_arm_id,
@@ -210,6 +210,14 @@ def study_record(
         n_confirm=grid.confirm or 0,
         around=None if grid.around is None else Around(),
     )
+
+
+def shown_in(grid: Grid, expansion: Expansion) -> list[Shown]:
+    """How images are shown to the networks of all arms; of a search, to those it may propose."""
+    recipes = [arm.recipe for arm in expansion.arms]
+    if grid.search is not None:
+        recipes = shown_recipes(grid)
+    return [grid.data.shown_to(recipe) for recipe in recipes]
 
 
 def arm_trial(grid: Grid, *, data: DataSpec, fingerprint: str, recipe: Recipe, seed: int) -> Trial:

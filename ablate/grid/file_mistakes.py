@@ -23,10 +23,10 @@ from ablate.grid.shapes import mapping_or_empty
 from ablate.grid.task_mistakes import task_mistakes
 from ablate.grid.wording import nearest, shown
 from ablate.grid.yaml_lines import Problem
-from ablate.recipe.canonical import contradiction
 from ablate.recipe.recipe import Recipe
 from ablate.study.class_groups import group_mistakes
 from ablate.study.tasks import TASKS, USUAL_TASK, TaskSpec, task_of
+from ablate.study.trial import contradiction_on
 
 
 def file_mistakes(values: Mapping[str, Any]) -> list[Problem]:
@@ -146,7 +146,7 @@ def _whole_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
         recipe = Recipe.model_validate({**grid.base.model_dump(), **cell})
         # As the fields keep them (0.0 where the file says 0), which is how rules are indexed.
         levels = {axis: getattr(recipe, axis) for axis in cell}
-        why = grid.rules.reason_excluded(levels) or contradiction(recipe)
+        why = grid.rules.reason_excluded(levels) or contradiction_on(grid.data, recipe)
     except (ValidationError, AttributeError, KeyError, IndexError, TypeError):
         return  # only a file that is right so far can be asked; the others have mistakes already
     if why:

@@ -33,12 +33,12 @@ def check_name(path: Path) -> None:
         raise SpecError(
             f"{_shown(path)}: the name of a grid file must be letters, digits, '_', '-' and '.' "
             f"and begin with a letter or digit, got {name!r}; it names the experiment, folders "
-            f"and the report: rename the file, e.g. to {_suggested(name)}{path.suffix}"
+            f"and the report: rename the file, e.g. to {valid_name(name)}{path.suffix}"
         )
 
 
-def _suggested(name: str) -> str:
-    """A valid name that reads like this one."""
+def valid_name(name: str) -> str:
+    """Return a name that a grid may have, and that reads like this one."""
     composed = unicodedata.normalize("NFC", name)
     # A run of what is not allowed becomes one underscore: "my grid (2)" reads my_grid_2.
     words = re.sub(r"[^\w.-]+", "_", composed).strip("_.-")

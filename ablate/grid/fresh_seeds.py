@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ablate.errors import SpecError
 from ablate.grid.expand import arm_trial, noise_seeds
 from ablate.grid.grid_file import Grid
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
 from ablate.study.trial import DataSpec, Trial
 
@@ -32,11 +33,11 @@ def fresh_trials(
     if record.confirmation is None:
         return []
     # The study's own arms: what is confirmed was chosen among them.
-    recipes = {arm.arm_id: arm.recipe for arm in record.arms}
+    arms = arms_by_id(record.arms)
     trials = []
     for seed in record.fresh_seeds:
         for arm_id in record.confirmation.arm_ids:
-            recipe = recipes[arm_id]
+            recipe = arms[arm_id].recipe
             trials.append(
                 arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=seed)
             )

@@ -13,6 +13,7 @@ from ablate.grid.search_space import Axis, Search, SearchAxis, space_of
 from ablate.grid.seeds import DEFAULT_PILOT_SEED, MAX_SEEDS, Seed
 from ablate.recipe.levels import meaning
 from ablate.recipe.recipe import Level, Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.study.tasks import TASKS, all_metric_names
 from ablate.study.trial import DataSpec, TaskName
 from ablate.study.words import OneOf
@@ -180,11 +181,15 @@ class Grid(BaseModel):
         return cell
 
     def _usual_level(self, axis: str, levels: tuple[Level, ...]) -> Level:
-        usual = getattr(self.base, axis)
+        usual = [getattr(self.base, axis)]
+        # What base leaves to the data is usual as the data say it.
+        if axis in SHOWN_FIELDS:
+            usual.append(getattr(self.data.shown_to(self.base), axis))
         # Returned as the axis spells it (0, not 0.0): cells are compared with it as they stand.
-        for level in levels:
-            if meaning(axis, level) == usual:
-                return level
+        for wanted in usual:
+            for level in levels:
+                if meaning(axis, level) == wanted:
+                    return level
         # `base` has none of the levels: the axis overrides it in every cell.
         return levels[0]
 

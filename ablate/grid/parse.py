@@ -37,13 +37,22 @@ def load_grid(path: Path, *, settings: Sequence[str] = ()) -> Grid:
     """
     # Before the file is opened: the name will be that of folders and of MLflow's experiment.
     check_name(path)
+    return parse_grid(_text_of(path), name=path.stem, shown_as=str(path), settings=settings)
+
+
+def lines_of(path: Path, *, settings: Sequence[str] = ()) -> YamlFile:
+    """Return a grid file's values with their lines, changed by `settings`. Raises SpecError."""
+    return _current_file(_text_of(path), settings)
+
+
+def _text_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             # A character has at most 4 bytes: enough to see that a file is too large, and no
             # more, since the path may lead to something endless.
             content = file.read(4 * MAX_CHARACTERS + 1)
         # utf-8-sig: editors on Windows begin a file with a byte order mark.
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise SpecError(
             f"{path}: a grid file must be readable text: {error.strerror or error}"
@@ -54,7 +63,11 @@ def load_grid(path: Path, *, settings: Sequence[str] = ()) -> Grid:
             f"{path}: a grid file must be readable text in UTF-8, got byte 0x{byte:02x} "
             f"at position {error.start}; save it as UTF-8"
         ) from None
-    return parse_grid(text, name=path.stem, shown_as=str(path), settings=settings)
+
+
+def _current_file(text: str, settings: Sequence[str]) -> YamlFile:
+    # Former names go first, so that every check knows one name of each field.
+    return with_current_fields(with_settings(read_yaml(text), settings))
 
 
 def parse_grid(text: str, *, name: str, shown_as: str, settings: Sequence[str] = ()) -> Grid:
@@ -63,8 +76,7 @@ def parse_grid(text: str, *, name: str, shown_as: str, settings: Sequence[str] =
     Raises SpecError; `shown_as` is the file's name in its message.
     """
     try:
-        # Former names go first, so that every check below knows one name of each field.
-        file = with_current_fields(with_settings(read_yaml(text), settings))
+        file = _current_file(text, settings)
     except SpecError as error:
         raise SpecError(f"{shown_as}: {error}") from None
     if not isinstance(file.values, dict):
@@ -78,7 +90,7 @@ def parse_grid(text: str, *, name: str, shown_as: str, settings: Sequence[str] =
     # All at once: whoever mends a file should not meet its second mistake after the first.
     mistakes = [*file.mistakes, *_not_fields(file), *_placed(values, file)]
     if mistakes:
-        raise SpecError(_listed(mistakes, shown_as))
+        raise SpecError(listed(mistakes, shown_as))
     return Grid.model_validate(values)
 
 
@@ -93,8 +105,8 @@ def _placed(values: dict[str, Any], file: YamlFile) -> Iterator[Mistake]:
         yield Mistake(file.line(path), file.written(path), text)
 
 
-def _listed(mistakes: list[Mistake], shown_as: str) -> str:
-    """All mistakes in the order of their lines; of very many only the first."""
+def listed(mistakes: Sequence[Mistake], shown_as: str) -> str:
+    """Return one message: mistakes in the order of their lines; of very many only the first."""
     count = f"{len(mistakes)} mistakes"
     if len(mistakes) == 1:
         count = "1 mistake"

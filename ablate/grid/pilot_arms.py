@@ -18,11 +18,12 @@ from ablate.grid.grid_file import Grid
 from ablate.grid.search_mistakes import PILOT_AMONG_SEEDS
 from ablate.grid.search_space import Cell, describe_axis, probe_cells, typed_cell
 from ablate.grid.size import check_trials
-from ablate.recipe.canonical import contradiction, relevant
+from ablate.recipe.canonical import relevant
 from ablate.recipe.recipe import Recipe
+from ablate.study.arm_record import arms_by_id
 from ablate.study.pilot_record import PilotKind, Stage
 from ablate.study.record import ArmRecord, ExcludedCell, StudyRecord
-from ablate.study.trial import DataSpec, Trial
+from ablate.study.trial import DataSpec, Trial, contradiction_on
 
 _N_DIGITS = 4
 """Of numbers in names: enough to tell apart what samplers and people propose."""
@@ -53,7 +54,7 @@ def searched_trial(grid: Grid, cell: Cell, *, data: DataSpec, fingerprint: str) 
     """
     # The sampler's levels are typed already: `space_of` made its ranges and choices so.
     recipe = grid.base.model_copy(update=dict(cell))
-    if grid.rules.reason_excluded(cell) or contradiction(recipe):
+    if grid.rules.reason_excluded(cell) or contradiction_on(grid.data, recipe):
         return None
     return arm_trial(grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=grid.pilot_seed)
 
@@ -112,7 +113,7 @@ def _candidates_of(
     by_trial: dict[str, Candidate] = {}
     for tuned in _combinations(grid.tune):
         recipe = arm.recipe.model_copy(update=tuned)
-        if contradiction(recipe) is None:
+        if contradiction_on(grid.data, recipe) is None:
             trial = arm_trial(
                 grid, data=data, fingerprint=fingerprint, recipe=recipe, seed=grid.pilot_seed
             )
@@ -243,7 +244,7 @@ def _pilot_identity(grid: Grid, study_id: str, kind: PilotKind) -> str:
 
 def tuning_arms(expansion: Expansion, tried: Sequence[Candidate]) -> tuple[ArmRecord, ...]:
     """The arms of a tuning: each arm of the grid with each combination that is tried."""
-    arm_by_id = {arm.arm_id: arm for arm in expansion.arms}
+    arm_by_id = arms_by_id(expansion.arms)
     arms = []
     for candidate in tried:
         arms.append(_candidate_arm(arm_by_id[candidate.of_arm], candidate))

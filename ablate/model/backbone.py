@@ -229,7 +229,8 @@ def run_order(
             f"backbone must turn an image into one row of logits, {backbone} does not; "
             "take another backbone"
         )
-    return tuple(name for name in calls if name)
+    # the network itself is called first, and has no name
+    return tuple(filter(None, calls))
 
 
 def _trace(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from ablate.recipe.shown_part import USUAL_VIEW, View
+from ablate.recipe.shown_part import USUAL_VIEW, Shown, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,16 +35,16 @@ class Preprocessing:
     interpolation: str
     view: View = USUAL_VIEW
 
-    def shown(self, view: View | None, crop_share: float | None) -> Preprocessing:
-        """The same at what the data say of the part of an image that is seen; None is the usual.
+    def as_shown(self, shown: Shown) -> Preprocessing:
+        """The same at what a trial asks for; its size is the one that these values are for.
 
         Whole images are stored at the size that the network sees, with nothing around it.
         """
-        shown_view = view or USUAL_VIEW
-        share = crop_share or self.crop_pct
-        if shown_view != USUAL_VIEW:
+        share = shown.crop_share or self.crop_pct
+        if shown.view != USUAL_VIEW:
             share = 1.0
-        return replace(self, view=shown_view, crop_pct=share)
+        interpolation = shown.interpolation or self.interpolation
+        return replace(self, view=shown.view, crop_pct=share, interpolation=interpolation)
 
     @property
     def store_side(self) -> int:

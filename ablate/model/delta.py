@@ -53,7 +53,7 @@ def movable(network: Network) -> dict[str, Tensor]:
     """Return the tensors themselves that training may move, by name."""
     # not requires_grad: an earlier phase of training may still hold what a later one thaws
     frozen = frozenset(network.boundary.frozen_names)
-    resting = {id(child) for child in network.boundary.resting}
+    resting = set(map(id, network.boundary.resting))
     parameters: dict[str, Tensor] = {}
     buffers: dict[str, Tensor] = {}
     # one walk through the modules: a trial asks at every epoch that is its best so far

@@ -133,7 +133,8 @@ def _resting_modules(
     was registered before it; between the trunk and the head it belongs to the head.
     """
     modules = dict(module.named_modules())
-    names = [name for name in modules if name]
+    # but the network itself, which has no name
+    names = list(filter(None, modules))
     parameters_of = {name: _parameter_names(name, modules[name]) for name in names}
     resting: dict[str, nn.Module] = {}
     # what stands before the first parameter (a normalisation of the image) goes with the stem

@@ -7,17 +7,16 @@ head on activations that are there already. A copy of the module as it was loade
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from threading import Lock
 
 from torch import nn
 
-from ablate.model.backbone import classifier_names, head_names_of, set_pooling
-from ablate.model.backbone_facts import ImageSize
-from ablate.model.drop_path import drop_path_of
+from ablate.model.backbone import head_names_of, set_pooling
+from ablate.model.drawn_head import is_drawn_whole
+from ablate.model.trunk_spec import TrunkSpec
 from ablate.model.weights.load import digest_of, load_backbone, weight_file
-from ablate.recipe.recipe import Recipe
 from ablate.study.weights_identity import WeightsIdentity
 
 
@@ -34,12 +33,7 @@ class LoadedTrunk:
 class _Key:
     """All that decides what `load_trunk` returns."""
 
-    backbone: str
-    weights: str
-    pooling: str
-    drop_path: float
-    n_classes: int
-    image_size: ImageSize
+    asked: TrunkSpec
     file: tuple[str, int, int]
     """Path, bytes and time of change (ns) of the weights: a file that is replaced while a study
     runs must be read again, since the trial has to notice it."""
@@ -53,22 +47,23 @@ _kept: dict[Hashable, LoadedTrunk] = {}
 """At most one."""
 
 
-def load_trunk(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> LoadedTrunk:
-    """Return the backbone with its weights and the recipe's pooling; the head is to be drawn anew.
+def load_trunk(asked: TrunkSpec) -> LoadedTrunk:
+    """Return the trunk with its weights and the pooling asked for; the head is to be drawn anew.
 
     Equal to loading it anew in every bit that a caller keeps. Where weights are random, or where
     nobody can say which file they came from, it is loaded anew, from torch's global generator.
     Raises SpecError and WeightsError.
     """
-    key = key_of(recipe, n_classes=n_classes, image_size=image_size)
+    key = key_of(asked)
     if key is None:
-        return _load(recipe, n_classes=n_classes, image_size=image_size)
+        return _load(asked)
     with _lock:
         if key not in _kept:
             # first of all, so that two of them are never in memory together
             _kept.clear()
-            loaded = _load(recipe, n_classes=n_classes, image_size=image_size)
-            if not _is_redrawn(loaded.module) or n_bytes(loaded.module) > MOST_BYTES:
+            loaded = _load(asked)
+            # All else that is random after loading comes from the file.
+            if not is_drawn_whole(loaded.module) or n_bytes(loaded.module) > MOST_BYTES:
                 return loaded
             _kept[key] = loaded
         kept = _kept[key]
@@ -77,11 +72,12 @@ def load_trunk(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Load
     return LoadedTrunk(module, kept.weights)
 
 
-def key_of(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Hashable | None:
+def key_of(asked: TrunkSpec) -> Hashable | None:
     """All that decides what `load_trunk` returns; None where it depends on more than a file."""
-    if recipe.weights == "none":
+    # drawn from torch's global generator, so no two are equal
+    if asked.weights == "none":
         return None
-    path = weight_file(recipe.backbone, recipe.weights)
+    path = weight_file(asked.backbone, asked.weights)
     if path is None:
         return None
     try:
@@ -89,35 +85,7 @@ def key_of(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Hashable
     except (OSError, ValueError):
         # what is wrong with it, loading says in its own words
         return None
-    return _Key(
-        backbone=recipe.backbone,
-        weights=recipe.weights,
-        pooling=recipe.pooling,
-        drop_path=drop_path_of(recipe),
-        n_classes=n_classes,
-        image_size=image_size,
-        file=(str(path.resolve()), status.st_size, status.st_mtime_ns),
-    )
-
-
-def _is_redrawn(module: nn.Module) -> bool:
-    """Whether all that is random after loading is drawn anew for every trial.
-
-    The trunk comes from the file. Of the head, `build_network` draws what torch can reset; a head
-    with further parameters would keep those of the trial that loaded it.
-    """
-    resettable: list[str] = []
-    for name in classifier_names(module):
-        classifier = module.get_submodule(name)
-        if hasattr(classifier, "reset_parameters"):
-            for parameter_name in _own_names(classifier):
-                resettable.append(f"{name}.{parameter_name}")
-    return set(head_names_of(module)) <= set(resettable)
-
-
-def _own_names(module: nn.Module) -> Sequence[str]:
-    """What `reset_parameters` of a module draws: its own parameters, not its children's."""
-    return [name for name, _ in module.named_parameters(recurse=False)]
+    return _Key(asked, (str(path.resolve()), status.st_size, status.st_mtime_ns))
 
 
 def n_bytes(module: nn.Module) -> int:
@@ -125,18 +93,20 @@ def n_bytes(module: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in module.state_dict().values())
 
 
-def _load(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> LoadedTrunk:
+def _load(asked: TrunkSpec) -> LoadedTrunk:
     loaded = load_backbone(
-        recipe.backbone,
-        recipe.weights,
-        n_classes=n_classes,
-        image_size=image_size,
-        drop_path=drop_path_of(recipe),
+        asked.backbone,
+        asked.weights,
+        n_classes=asked.n_classes,
+        image_size=asked.image_size,
+        drop_path=asked.drop_path,
     )
     module = loaded.module
     # files of weights can say how they want to be pooled; a recipe that says more is followed
-    pooling = loaded.pooling if recipe.pooling == "auto" else recipe.pooling
-    set_pooling(module, pooling, n_classes=n_classes)
+    pooling = asked.pooling
+    if pooling == "auto":
+        pooling = loaded.pooling
+    set_pooling(module, pooling, n_classes=asked.n_classes)
     digest = digest_of(module, head_names_of(module))
     weights = WeightsIdentity(source=loaded.source, digest=digest, content=loaded.content)
     return LoadedTrunk(module, weights)

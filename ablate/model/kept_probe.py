@@ -10,15 +10,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Hashable
 from threading import Lock
-from typing import Any, cast
 
 import torch
 
-from ablate.model.backbone import classifier_names
 from ablate.model.backbone_facts import ImageSize
 from ablate.model.delta import movable
+from ablate.model.drawn_head import drawn_classifiers, is_drawn_whole, seeded_head
 from ablate.model.kept_backbone import MOST_BYTES, key_of, n_bytes
-from ablate.model.network import Network, seeded_head
+from ablate.model.network import Network
+from ablate.model.trunk_spec import trunk_spec
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import phases_of
 
@@ -31,6 +31,12 @@ _OF_TRAINING = frozenset(
         "momentum",
         "weight_decay",
         "l2_sp",
+        "lwf",
+        "lwf_temperature",
+        "co_tuning",
+        "delta",
+        "bss",
+        "bss_k",
         "clip_norm",
         "ema_decay",
         "schedule",
@@ -71,7 +77,7 @@ def probe_key(
 
     `compute` is how the network was laid out for the device.
     """
-    trunk = key_of(recipe, n_classes=n_classes, image_size=image_size)
+    trunk = key_of(trunk_spec(recipe, n_classes=n_classes, image_size=image_size))
     if trunk is None or recipe.freeze_depth != "all" or len(phases_of(recipe)) > 1:
         return None
     structure = recipe.model_dump_json(exclude=set(_OF_TRAINING))
@@ -100,30 +106,19 @@ def keep_probe(key: Hashable | None, network: Network) -> None:
     if key is None or n_bytes(network.module) > MOST_BYTES:
         return
     # Statistics that move, adapters and free units would go from one trial to the next.
-    if set(movable(network)) != set(network.head_names) or not _is_redrawn(network):
+    if set(movable(network)) != set(network.head_names) or not is_drawn_whole(network.module):
         return
     with _lock:
         _kept.clear()
         _kept[key] = network
 
 
-def _is_redrawn(network: Network) -> bool:
-    drawn: set[str] = set()
-    for name in classifier_names(network.module):
-        classifier = network.module.get_submodule(name)
-        if hasattr(classifier, "reset_parameters"):
-            own = classifier.named_parameters(recurse=False)
-            drawn.update(f"{name}.{leaf}" for leaf, _ in own)
-    return drawn == set(network.head_names)
-
-
 def _draw_head(network: Network, seed: int) -> None:
     """Draw the head as `build_network` does: on the CPU, in torch's own order of elements."""
-    for name in classifier_names(network.module):
-        classifier = network.module.get_submodule(name)
+    for name, classifier in drawn_classifiers(network.module):
         twin = copy.deepcopy(classifier).to("cpu").to(memory_format=torch.contiguous_format)
         with seeded_head(seed, name):
-            cast(Any, twin).reset_parameters()
+            twin.reset_parameters()
         drawn = dict(twin.named_parameters(recurse=False))
         for leaf, parameter in classifier.named_parameters(recurse=False):
             parameter.grad = None

@@ -1,4 +1,4 @@
-"""The head that a fitted classifier can become."""
+"""The head that a fitted classifier can become, and whose inputs are an image's features."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 from ablate.errors import SpecError
 from ablate.model.units import owner_of
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.transfer import penalties_of
 
 
 def linear_head(module: nn.Module, head_names: Sequence[str], recipe: Recipe) -> nn.Linear:
@@ -21,9 +22,10 @@ def linear_head(module: nn.Module, head_names: Sequence[str], recipe: Recipe) ->
     owners = set(map(owner_of, head_names))
     head = module.get_submodule(owners.pop()) if len(owners) == 1 else None
     if not isinstance(head, nn.Linear) or head.bias is None:
+        what, way_out = _who_needs(recipe)
         raise SpecError(
-            f"classifier: {recipe.classifier} needs a head that is one linear layer with a bias, "
-            f"that of {recipe.backbone} is not; take linear"
+            f"{what} needs a head that is one linear layer with a bias, "
+            f"that of {recipe.backbone} is not; {way_out}"
         )
     return head
 
@@ -47,7 +49,19 @@ def check_rows(module: nn.Module, head: nn.Linear, recipe: Recipe, *, image_size
         module.train(was_training)
     # a head that is applied to each place of a map, or twice, sees other shapes or more of them
     if shapes != [(2, head.in_features)]:
+        what, way_out = _who_needs(recipe)
         raise SpecError(
-            f"classifier: {recipe.classifier} needs one row of features per image, the head of "
-            f"{recipe.backbone} sees something else; take linear"
+            f"{what} needs one row of features per image, the head of "
+            f"{recipe.backbone} sees something else; {way_out}"
         )
+
+
+def _who_needs(recipe: Recipe) -> tuple[str, str]:
+    """What of a recipe needs a linear head, and the way out where there is none."""
+    if recipe.is_fitted:
+        return f"classifier: {recipe.classifier}", "take linear"
+    # the first of them is enough to send somebody back
+    for name in penalties_of(recipe):
+        if name != "delta":
+            return name, "take delta or l2_sp"
+    raise AssertionError(recipe)

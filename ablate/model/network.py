@@ -6,32 +6,30 @@ Or the facts on it, before anything is loaded.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
 
 import torch
 from torch import nn
 
 from ablate.model.assemble import assemble, phase_depths
 from ablate.model.backbone import (
-    classifier_names,
     create_backbone,
     pooling_of,
     preprocessing_of,
-    run_order,
     set_pooling,
 )
 from ablate.model.backbone_facts import ImageSize, Preprocessing, RecipeFacts
-from ablate.model.drop_path import drop_path_of
+from ablate.model.drawn_head import draw_head, seeded
 from ablate.model.freeze import BatchNormPolicy, FreezeBoundary, freeze
 from ablate.model.kept_backbone import load_trunk
 from ablate.model.linear_head import check_rows, linear_head
 from ablate.model.single_image_norm import takes_one_image
+from ablate.model.trunk_spec import trunk_spec
 from ablate.model.units import Unit
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.transfer import needs_rows_of_features
 from ablate.streams import stream
 from ablate.study.weights_identity import WeightsIdentity
 
@@ -92,7 +90,7 @@ class Network:
     @cached_property
     def _awake(self) -> tuple[nn.Module, ...] | None:
         """The modules that do not rest; None where one of them has a mode of its own."""
-        resting = {id(module) for module in self.boundary.resting}
+        resting = set(map(id, self.boundary.resting))
         modules = tuple(self.module.modules())
         if any(type(module).train is not nn.Module.train for module in modules):
             return None
@@ -105,17 +103,18 @@ def build_network(recipe: Recipe, *, n_classes: int, image_size: ImageSize, seed
     The head is drawn from `seed`'s stream "init" and the adapters from "adapter": the same in every
     arm of a seed. Torch's global generator is left as it was. Raises SpecError and WeightsError.
     """
+    asked = trunk_spec(recipe, n_classes=n_classes, image_size=image_size)
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
     # before weights are read: an image size that does not fit is refused at once
-    order = _run_order(recipe, preprocessing)
+    order = asked.run_order(preprocessing.image_size)
     # `weights: none` draws the trunk here, from torch's global generator
-    with _seeded(stream(seed, "init")):
-        trunk = load_trunk(recipe, n_classes=n_classes, image_size=image_size)
+    with seeded(stream(seed, "init")):
+        trunk = load_trunk(asked)
     module = trunk.module
     # pretrained or not, the head is drawn: its classes are the data set's
-    _draw_head(module, seed)
+    draw_head(module, seed)
     # peft and torch initialise what is drawn anew by name afterwards: the seed makes it repeatable
-    with _seeded(stream(seed, "adapter")):
+    with seeded(stream(seed, "adapter")):
         parts = assemble(module, recipe, order=order, seed=seed)
     return Network(
         module=module,
@@ -138,8 +137,9 @@ def identify_weights(recipe: Recipe, *, image_size: ImageSize) -> WeightsIdentit
 
     They are what `build_network` would start from. Raises SpecError and WeightsError.
     """
-    with _seeded(0):
-        return load_trunk(recipe, n_classes=_ANY_CLASSES, image_size=image_size).weights
+    with seeded(0):
+        asked = trunk_spec(recipe, n_classes=_ANY_CLASSES, image_size=image_size)
+        return load_trunk(asked).weights
 
 
 def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> RecipeFacts:
@@ -147,22 +147,23 @@ def check_recipe(recipe: Recipe, *, n_classes: int, image_size: ImageSize) -> Re
 
     Runs on torch's meta device. Raises SpecError for a recipe that cannot be built.
     """
+    asked = trunk_spec(recipe, n_classes=n_classes, image_size=image_size)
     preprocessing = preprocessing_of(recipe.backbone, image_size=image_size)
     side = preprocessing.image_size
-    order = _run_order(recipe, preprocessing)
+    order = asked.run_order(side)
     # whatever is drawn on the way, the global generator stays as it was
-    with _seeded(0), torch.device("meta"):
+    with seeded(0), torch.device("meta"):
         module = create_backbone(
             recipe.backbone,
             n_classes=n_classes,
             image_size=image_size,
-            drop_path=drop_path_of(recipe),
+            drop_path=asked.drop_path,
         )
         set_pooling(module, recipe.pooling, n_classes=n_classes)
         parts = assemble(module, recipe, order=order, seed=None)
         # another classifier is fitted to rows of features and then put into a linear head
         is_fitted = recipe.classifier != "linear"
-        if is_fitted:
+        if is_fitted or needs_rows_of_features(recipe):
             head = linear_head(module, parts.head_names, recipe)
             check_rows(module, head, recipe, image_size=side)
     return RecipeFacts(
@@ -196,37 +197,6 @@ def at_depth(network: Network, depth: int, *, batch_norm: BatchNormPolicy) -> Ne
     )
     # a new record around the same module
     return dataclasses.replace(network, boundary=boundary)
-
-
-def _run_order(recipe: Recipe, preprocessing: Preprocessing) -> tuple[str, ...]:
-    return run_order(
-        recipe.backbone, preprocessing.image_size, recipe.pooling, drop_path_of(recipe)
-    )
-
-
-def _draw_head(module: nn.Module, seed: int) -> None:
-    """Draw every classifier anew from its own stream.
-
-    So it does not depend on how many numbers the trunk's initialisation takes.
-    """
-    for name in classifier_names(module):
-        classifier = cast(Any, module.get_submodule(name))
-        if hasattr(classifier, "reset_parameters"):
-            with seeded_head(seed, name):
-                classifier.reset_parameters()
-
-
-def seeded_head(seed: int, name: str) -> AbstractContextManager[None]:
-    """torch's global generator as it draws the classifier `name` of a trial's head."""
-    return _seeded(stream(seed, "init", "head", name))
-
-
-@contextmanager
-def _seeded(key: int) -> Iterator[None]:
-    # devices=[]: forking the generators of all GPUs would start CUDA
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key)
-        yield
 
 
 def _n_parameters(module: nn.Module) -> int:

@@ -20,6 +20,7 @@ from timm.models._manipulate import MATCH_PREV_GROUP
 from torch import nn
 
 from ablate.errors import CheckFailed
+from ablate.in_order import absent
 
 Ordinal = tuple[float, ...]
 """Place of a parameter's group; groups run in the order of their ordinals."""
@@ -89,7 +90,7 @@ def check_cover(units: Sequence[Unit], trunk_names: Sequence[str]) -> None:
     counts = Counter(chain.from_iterable(unit.parameter_names for unit in units))
     uncovered = [name for name in trunk_names if counts[name] != 1]
     known = set(trunk_names)
-    unknown = [name for name in counts if name not in known]
+    unknown = absent(counts, among=known)
     if uncovered or unknown or not all(unit.parameter_names for unit in units):
         raise CheckFailed(
             f"every trunk parameter must be in exactly one of {len(units)} units, "

@@ -10,16 +10,28 @@ from ablate.recipe.optimizers import WITH_MOMENTUM
 from ablate.recipe.phase import Phase
 from ablate.recipe.policy import is_clean
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS, USUAL_VIEW
 from ablate.recipe.strategy import CONTRADICTIONS as STRATEGY_CONTRADICTIONS
 from ablate.recipe.strategy import PHASE_FIELDS, at_phase, frees_trunk, is_single, phases_of
+from ablate.recipe.transfer import CONTRADICTIONS as TRANSFER_CONTRADICTIONS
+from ablate.recipe.transfer import PENALTIES, penalties_of, trains_below_the_head
 
 Relevance = tuple[tuple[str, ...], Callable[[Recipe], bool]]
 """Fields, and whether they can matter for a recipe."""
 
 FITTED_FIELDS = frozenset(
-    {"backbone", "weights", "pooling", "freeze_depth", "shots", "classifier", "precision"}
+    {
+        "backbone",
+        "weights",
+        *SHOWN_FIELDS,
+        "pooling",
+        "freeze_depth",
+        "shots",
+        "classifier",
+        "precision",
+    }
 )
-"""What matters for a fitted classifier: nothing of an optimizer, a schedule or a view."""
+"""What matters for a fitted classifier: nothing of an optimizer, a schedule or an augmentation."""
 
 # What a fitted classifier may use too; each of these has a rule of its own below.
 _WITH_A_RULE = frozenset({"classifier_l2", "neighbours", "class_weights", "effective_beta"})
@@ -36,11 +48,6 @@ def _has_effective_weights(recipe: Recipe) -> bool:
 def _accumulates(recipe: Recipe) -> bool:
     # A micro-batch of the whole batch, or a larger one, is the whole batch.
     return recipe.micro_batch is not None and recipe.micro_batch < recipe.batch_size
-
-
-def _trains_below_the_head(recipe: Recipe) -> bool:
-    # lr_ratio is the rate of the trunk and of adapters in it alike.
-    return frees_trunk(recipe) or recipe.adapter_kind != "none"
 
 
 # Kinds of adapters by what they read: peft's LoRA and DoRA scale by alpha / rank; IA3 (Liu et al.
@@ -69,7 +76,12 @@ RELEVANCE: tuple[Relevance, ...] = (
     (("prompt_tokens",), lambda recipe: recipe.adapter_kind == "vpt"),
     # In a frozen unit BatchNorm never moves and timm's drop_path is off: it stays in eval mode.
     (("batch_norm", "layer_decay", "l2_sp", "drop_path"), frees_trunk),
-    (("lr_ratio",), _trains_below_the_head),
+    # lr_ratio is the rate of the trunk and of adapters in it alike.
+    (("lr_ratio",), trains_below_the_head),
+    # Features of a frozen trunk are what they are: no term beside the loss can move them.
+    (PENALTIES, trains_below_the_head),
+    (("lwf_temperature",), lambda recipe: "lwf" in penalties_of(recipe)),
+    (("bss_k",), lambda recipe: "bss" in penalties_of(recipe)),
     (("momentum",), lambda recipe: recipe.optimizer in WITH_MOMENTUM),
     (("step_every", "step_factor"), lambda recipe: recipe.schedule == "step"),
     (("micro_batch",), _accumulates),
@@ -128,6 +140,7 @@ DECIDING = (
     "batch_size",
     "strategy",
     "phases",
+    *PENALTIES,
 )
 """The fields that `RELEVANCE` reads: 10,000 cells have few combinations of their values."""
 # a rule that reads another field must add it there, or `relevant` answers from before
@@ -244,7 +257,15 @@ def _is_fitted_on_changed_images(recipe: Recipe) -> bool:
     return recipe.is_fitted and (is_mixed or not is_clean(recipe))
 
 
+def _shares_whole_images(recipe: Recipe) -> bool:
+    return recipe.crop_share is not None and recipe.view not in (None, USUAL_VIEW)
+
+
 CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
+    (
+        "crop_share is of the middle square, and whole images (view squash or pad) have none",
+        _shares_whole_images,
+    ),
     (
         "lora and dora need a lora_rank of at least 1",
         lambda recipe: recipe.adapter in ("lora", "dora") and recipe.lora_rank == 0,
@@ -259,6 +280,7 @@ CONTRADICTIONS: tuple[tuple[str, Callable[[Recipe], bool]], ...] = (
         lambda recipe: recipe.adapter_kind != "none" and recipe.freeze_depth == 0,
     ),
     *STRATEGY_CONTRADICTIONS,
+    *TRANSFER_CONTRADICTIONS,
     (
         "a fitted classifier needs a trunk that is frozen whole: freeze_depth all",
         lambda recipe: recipe.is_fitted and recipe.freeze_depth != "all",

@@ -9,13 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ablate.recipe.paths import WEIGHTS_WORDS
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 
 MAX_LEVELS = 1_000
 """Of one axis, or of one field that is tuned."""
-# What `weights` takes as a word; anything else there is a path.
-_WEIGHTS_WITHOUT_FILE = frozenset({"auto", "hub", "torchvision", "none"})
 
 
 def typed_level(name: str, level: Any) -> Any:
@@ -38,7 +37,8 @@ def meaning(name: str, level: Any) -> Hashable:
     except ValidationError:
         # With the type, as True == 1 and 1 == 1.0 in Python; repr, as lists cannot be hashed.
         return ("not a level", type(level).__name__, repr(level))
-    if name == "weights" and typed not in _WEIGHTS_WITHOUT_FILE:
+    # anything but a word is a path there
+    if name == "weights" and typed not in WEIGHTS_WORDS:
         return ("file", os.path.normpath(str(typed)))  # w.pth and ./w.pth are one file
     return typed
 

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
+WEIGHTS_WORDS = ("auto", "hub", "torchvision", "more", "none")
+"""What `weights` may say besides a path."""
 MAX_PATH = 1_000
 """Characters of a path; Linux takes 4,096 bytes with the folder that it lies in."""
 MAX_PART = 255

@@ -20,6 +20,7 @@ from ablate.recipe.former_names import with_current_names
 from ablate.recipe.optimizers import check_optimizer
 from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Depth, Epochs, Number, Phase, Strategy
+from ablate.recipe.shown_part import ImageSide, Interpolation, View
 
 AdapterKind = Literal[
     "none",
@@ -79,8 +80,30 @@ class Recipe(BaseModel):
     )
     weights: FilePath = Field(
         "auto",
-        description="auto: bundled, else the timm hub | hub | torchvision | none: random | "
-        "path of a file (safetensors, checkpoint) below the working folder",
+        description="auto: bundled, else the timm hub | hub | torchvision | more: packages of the "
+        "extra more-weights, see below | none: random | path of a file (safetensors, checkpoint) "
+        "below the working folder",
+    )
+    # What is None here, `data` says for all arms: see `DataSpec.shown_to`.
+    image_size: Literal["auto"] | ImageSide | None = Field(
+        None,
+        description="side in pixels that the network sees; auto: the backbone's own; "
+        "null: as `data` says",
+    )
+    view: View | None = Field(
+        None,
+        description="what the network sees of an image: crop | squash | pad, see `data`; "
+        "null: as `data` says",
+    )
+    crop_share: Number | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the middle square's side that val and test see; null: as `data` "
+        "says; whole images (view: squash or pad) take none",
+    )
+    interpolation: Interpolation | None = Field(
+        None, description="how images are resized; null: as the backbone has them"
     )
     freeze_depth: Literal["all"] | Depth = Field(
         "all",
@@ -116,6 +139,34 @@ class Recipe(BaseModel):
         description="L2-SP: penalty l2_sp / 2 * |w - start|^2 on the trunk's weights, "
         "in place of their weight_decay; 0 = off",
     )
+    lwf: Number = Field(
+        0.0,
+        ge=0,
+        description="LwF: weight of the distance between the pretrained classifier's outputs, "
+        "recorded on the clean images, and what it makes of the trunk now; 0 = off",
+    )
+    lwf_temperature: Number = Field(
+        2.0, gt=0, description="of lwf: logits are divided by it before the softmax"
+    )
+    co_tuning: Number = Field(
+        0.0,
+        ge=0,
+        description="Co-Tuning: weight of the pretrained classifier's loss, whose targets are the "
+        "source classes of an image's class; 0 = off",
+    )
+    delta: Number = Field(
+        0.0,
+        ge=0,
+        description="DELTA, all channels alike: penalty delta / 2 * |feature maps - those of the "
+        "start|^2 of each unit that learns, mean over its places; 0 = off",
+    )
+    bss: Number = Field(
+        0.0,
+        ge=0,
+        description="BSS: weight of the smallest squared singular values of a batch's features; "
+        "0 = off",
+    )
+    bss_k: Images = Field(1, description="of bss: how many singular values are shrunk")
     clip_norm: Number | None = Field(
         None, gt=0, description="largest norm of all gradients together; null = no clipping"
     )
@@ -332,7 +383,7 @@ class Recipe(BaseModel):
         if path.is_absolute() or ".." in path.parts:
             raise PydanticCustomError(
                 "path",
-                "must be auto, hub, torchvision, none or a path below the working folder, "
+                "must be auto, hub, torchvision, more, none or a path below the working folder, "
                 "without '..'",
             )
         return weights

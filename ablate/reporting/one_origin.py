@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from ablate.errors import WeightsError, some
+from ablate.in_order import places
 from ablate.reporting.evidence.second_stage_runs import named_runs
+from ablate.study.arm_record import arms_by_id
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
@@ -49,7 +51,7 @@ def origins_of(runs: list[PublishedRun]) -> list[Origin]:
                 others.append(origin)
         origins = [*others, [*joined, (run, identity)]]
     # joined origins moved to the end of the list: back into the order of the runs
-    position = {run.run_id: number for number, run in enumerate(runs)}
+    position = places(run.run_id for run in runs)
     return sorted(origins, key=lambda origin: position[origin[0][0].run_id])
 
 
@@ -58,15 +60,15 @@ def _is_of(identity: WeightsIdentity, origin: Origin) -> bool:
 
 
 def _runs_by_weights(study: PublishedStudy) -> dict[str, list[PublishedRun]]:
-    recipes = {arm.arm_id: arm.recipe for arm in study.record.all_arms}
+    arms = arms_by_id(study.record.all_arms)
     # every run of the study, also fresh and added ones: all of them are compared in one report
     by_weights: dict[str, list[PublishedRun]] = defaultdict(list)
     for run in named_runs(study).values():
-        recipe = recipes.get(run.arm_id)
-        if run.status != TrialState.COMPLETE or recipe is None:
+        arm = arms.get(run.arm_id)
+        if run.status != TrialState.COMPLETE or arm is None:
             continue
-        if are_pretrained(recipe):
-            by_weights[weights_name(recipe)].append(run)
+        if are_pretrained(arm.recipe):
+            by_weights[weights_name(arm.recipe)].append(run)
     return by_weights
 
 

@@ -22,6 +22,7 @@ from ablate.reporting.evidence.frames import best_among, complete_among, run_of_
 from ablate.reporting.evidence.noise_floor import NoiseFloor
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import ImageKey, TileFigure
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import TaskSpec, metric_prose, task_of
 from ablate.tracking.records import PublishedRun, PublishedStudy
@@ -165,7 +166,7 @@ class Results:
     @cached_property
     def arm_of_id(self) -> dict[str, ArmRecord]:
         """arm_id -> the arm, in the order of the grid."""
-        return {arm.arm_id: arm for arm in self.record.arms}
+        return arms_by_id(self.record.arms)
 
     @cached_property
     def _names(self) -> dict[str, str]:

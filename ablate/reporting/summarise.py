@@ -135,12 +135,14 @@ def _arms(results: Results) -> list[ReportArm]:
 
 def _differences(arm: ArmRecord, baseline: ArmRecord | None) -> dict[str, Any]:
     """The recipe's fields that matter, without those that the baseline has too."""
+    # Canonical: a field that cannot matter for this recipe is no difference.
     fields = canonical(arm.recipe)
     if baseline is None or arm.arm_id == baseline.arm_id:
         return fields
     usual = canonical(baseline.recipe)
     differences = {}
     for name, value in fields.items():
+        # A field that cannot matter for the baseline is left out there, and differs.
         if usual.get(name) != value:
             differences[name] = value
     return differences
@@ -305,6 +307,7 @@ def _provenance(results: Results) -> tuple[Provenance, ...]:
     # by arm and seed, not by time: equal studies list their versions in one order
     for arm in results.record.arms:
         for run in results.complete_runs(arm.arm_id):
+            # Usually one for all runs; several tell of a study that went on with other versions.
             if run.provenance not in found:
                 found.append(run.provenance)
     return tuple(found)
@@ -315,7 +318,9 @@ def _checks(results: Results) -> list[ReportCheck]:
     n_found: dict[str, int | None] = {"near_duplicates_across_splits": None}
     if data.near_duplicates is not None:
         n_found["near_duplicates_across_splits"] = data.near_duplicates.n_pairs
+    # What a task looks for by itself, labels in doubt say.
     n_found |= results.insight.checks()
+    # A count of 0 is an answer: somebody looked. Null means that nobody did.
     n_found["files_of_several_frames"] = data.n_first_frames
     if data.n_tested_groups is not None:
         n_found["groups_of_test"] = data.n_tested_groups

@@ -32,6 +32,7 @@ from ablate.reporting.predictions.read import Predictions, split_scores
 from ablate.reporting.report_record import NAME, ReportRecord, read_report_record
 from ablate.reporting.results import Results
 from ablate.reporting.summarise import report_record
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
 from ablate.tracking.events import TrialState
 from ablate.tracking.mlflow_fields import param_text
@@ -249,8 +250,7 @@ def _is_same(score: float, other: float) -> bool:
 
 
 def _changed_params(run: PublishedRun, record: StudyRecord) -> Iterator[Finding]:
-    recipes = {arm.arm_id: arm.recipe for arm in record.all_arms}
-    recipe = recipes[run.arm_id]
+    recipe = arms_by_id(record.all_arms)[run.arm_id].recipe
     # Only fields that matter: a run of an equal recipe, from before the grid was edited, may
     # differ in the others.
     matter = relevant(recipe)

@@ -17,6 +17,7 @@ from ablate.scheduling.lease import lease
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.study.provenance import provenance_to_tags
 from ablate.study.record import StudyRecord
+from ablate.study.trial import trials_by_id
 from ablate.tracking.artifacts import PREDICTIONS, read_predictions
 from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import attempts
@@ -140,7 +141,7 @@ def _write_plan(
         plan = folder.read_plan()
     except StoreError:
         plan = StudyPlan(record, (), tags)
-    known = {trial.trial_id for trial in plan.trials}
+    known = trials_by_id(plan.trials)
     for trial_id, attempt in taken.items():
         if trial_id not in known:
             plan = plan.with_trial(attempt.trial)

@@ -52,6 +52,7 @@ def read_tags(folder: Path) -> dict[str, Tags]:
 def _by_attempt(groups: Any) -> dict[str, Tags]:
     by_attempt: dict[str, Tags] = {}
     for group in groups:
+        # As text whatever it was: MLflow takes nothing else for a tag.
         tags = {str(name): str(text) for name, text in group["tags"].items()}
         for key in group["attempts"]:
             by_attempt[str(key)] = tags
@@ -64,7 +65,9 @@ def note_tags(folder: Path, made_by: Mapping[str, Tags]) -> None:
     Those that are noted already keep what they have: an attempt is made once. Raises StoreError
     where the folder cannot be written.
     """
+    # What is damaged reads as empty, and is written anew with what is known now.
     noted = read_tags(folder)
+    # Nothing new: most calls end here, and the file keeps its time of change.
     if made_by.keys() <= noted.keys():
         return
     try:
@@ -80,6 +83,7 @@ def _groups(by_attempt: Mapping[str, Tags]) -> list[dict[str, Any]]:
     """The attempts by equal tags: a study has thousands of attempts, and few calls that differ."""
     groups: dict[str, dict[str, Any]] = {}
     for key, tags in by_attempt.items():
+        # Sorted, so that equal tags in another order are one group.
         text = json.dumps(dict(tags), sort_keys=True)
         group = groups.setdefault(text, {"tags": dict(tags), "attempts": []})
         group["attempts"].append(key)

@@ -27,6 +27,7 @@ from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import FailedTrial, StudySummary
 from ablate.scheduling.work_units import UnitOf, alone
+from ablate.study.arm_record import arms_by_id
 from ablate.study.request import TrialRequest
 from ablate.tracking.events import EpochEnded, Event, Failure, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import attempts
@@ -223,7 +224,7 @@ class Conductor:
         path = self._folder.failure(event.trial_id, event.attempt)
         with contextlib.suppress(OSError):  # a full disk: the journal has it
             write_text(path, failure_text(failure))
-        arm = next(arm.name for arm in self.plan.record.all_arms if arm.arm_id == trial.arm_id)
+        arm = arms_by_id(self.plan.record.all_arms)[trial.arm_id].name
         return FailedTrial(
             event.trial_id,
             arm=arm,

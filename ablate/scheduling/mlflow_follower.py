@@ -62,6 +62,10 @@ class MlflowFollower:
             tags=self._former_tags.get(key),
         )
 
+    def rest(self) -> None:
+        """Write what the store holds back of attempts that go on."""
+        self._store.rest()
+
     def settle(self) -> None:
         """Close the runs that the journal knows nothing of."""
         self._store.close_stale()
@@ -71,4 +75,5 @@ class MlflowFollower:
         # A plan is frozen: another object is a study that has grown since.
         if self._plan() is not self._begun:
             self.begin()
+        self._store.rest()
         self._store.finish_study(status)

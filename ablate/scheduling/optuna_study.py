@@ -24,12 +24,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.study_folder import OPTUNA_FILE
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
-from ablate.study.trial import Trial, is_better
+from ablate.study.trial import Trial, is_better, scores_in
 from ablate.tracking import events
 from ablate.tracking.connectivity import sqlite_url
 from ablate.tracking.passwords import hide_passwords, without_password
 
+# Optuna logs a line a trial, in between our own.
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 _LOG = logging.getLogger(__name__)
 
@@ -72,12 +74,13 @@ class OptunaStudy:
         self._trials = trials
         self._describe = describe or self._levels
         self._space = _space(record)
-        self._arms = {arm.arm_id: arm for arm in record.arms}
+        self._arms = arms_by_id(record.arms)
         self._study, self._storage = _open(record, url, self._objectives)
         self._stored: set[AttemptKey] = set()
 
     def is_up(self) -> bool:
         """See `Follower`."""
+        # Any query does: whether the storage answers is all that is asked.
         self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return True
 
@@ -85,6 +88,8 @@ class OptunaStudy:
         """Raises StoreError where the storage holds what nobody can read."""
         try:
             for stored in self._study.get_trials(deepcopy=False):
+                # An attribute of another form, say a list, is found here and not at the end of a
+                # trial.
                 hash(_attempt_of(stored))
         except Exception as error:
             raise StoreError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
@@ -98,6 +103,7 @@ class OptunaStudy:
         for stored in self._study.get_trials(deepcopy=False):
             if not stored.state.is_finished():
                 self._study.tell(stored.number, state=TrialState.FAIL)
+            # So that a call that goes on tells nothing twice: `add_trial` would add a second one.
             self._stored.add(_attempt_of(stored))
 
     def tell(self, event: events.Event) -> None:
@@ -109,6 +115,9 @@ class OptunaStudy:
         if isinstance(event, events.TrialEnded) and key not in self._stored:
             self._study.add_trial(self._frozen(event))
             self._stored.add(key)
+
+    def rest(self) -> None:
+        """Nothing: every event is written when it is told."""
 
     def settle(self) -> None:
         """See `Follower`."""
@@ -135,6 +144,7 @@ class OptunaStudy:
             "seed": trial.seed,
             "arm": trial.arm_id if arm is None else arm.name,
         }
+        # None where there is nothing to learn from: it says how the trial ended, and no score.
         values = self._values(ended)
         # Optuna refuses a complete trial without values; here it is FAIL, in the journal COMPLETE.
         state = _STATES[ended.state]
@@ -155,7 +165,7 @@ class OptunaStudy:
         """
         if ended.outcome is None or ended.state is not events.TrialState.COMPLETE:
             return None
-        values = [ended.outcome.metrics.get(name, math.nan) for name in self._objectives]
+        values = scores_in(ended.outcome.metrics, self._objectives)
         return values if all(map(math.isfinite, values)) else None
 
     def _levels(self, trial: Trial) -> Described:
@@ -193,11 +203,13 @@ def study_in_folder(
         if not _is_sound(path):
             raise StoreError("SQLite finds it damaged")
         study = opened()
+        # A file that opens can still hold rows that nothing can read.
         study.check_readable()
         return study
     except StoreError as error:
         _LOG.warning("Optuna's file %s is made again from the journal: %s", path, error)
         for leftover in folder.glob(f"{OPTUNA_FILE}*"):  # with its -wal and -shm
+            # Where it cannot be taken away, opening it says what is wrong.
             with contextlib.suppress(OSError):
                 _take_away(leftover)
         return opened()
@@ -243,7 +255,7 @@ def _open(
         study = optuna.create_study(
             study_name=_study_name(record),
             storage=storage,
-            directions=[direction_of(name) for name in objectives],
+            directions=list(map(direction_of, objectives)),
             load_if_exists=True,
         )
     except Exception as error:  # Optuna lets through whatever SQLAlchemy and its drivers raise
@@ -277,7 +289,7 @@ def _space(record: StudyRecord) -> dict[str, BaseDistribution]:
     space: dict[str, BaseDistribution] = {}
     for axis, levels in record.axes.items():
         if levels:
-            space[axis] = CategoricalDistribution([_choice(level) for level in levels])
+            space[axis] = CategoricalDistribution(list(map(_choice, levels)))
     return space
 
 
@@ -289,7 +301,7 @@ def _study_name(record: StudyRecord) -> str:
     """
     axes: dict[str, list[CategoricalChoiceType]] = {}
     for axis, levels in record.axes.items():
-        axes[axis] = [_choice(level) for level in levels]
+        axes[axis] = list(map(_choice, levels))
     # Not Python's `hash`: every process, and every later call, must find the same study.
     text = f"{record.select_by} {json.dumps(axes, sort_keys=True)}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]

@@ -19,7 +19,7 @@ from ablate.grid.search_space import Range, SearchAxis, is_active
 from ablate.recipe.recipe import Level
 from ablate.scheduling.optuna_study import Described, direction_of
 from ablate.scheduling.samplers import SearchPlan, pruner_of, sampler_of
-from ablate.study.trial import Trial, is_better
+from ablate.study.trial import Trial, is_better, scores_in
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
 
 Cell = dict[str, Level]
@@ -121,7 +121,7 @@ class Proposals:
         metrics: Mapping[str, float] = {}
         if event.outcome is not None:
             metrics = event.outcome.metrics
-        values = [metrics.get(name, math.nan) for name in self.plan.objectives]
+        values = scores_in(metrics, self.plan.objectives)
         if event.state is TrialState.COMPLETE and all(map(math.isfinite, values)):
             self._study.tell(asked, values)
         elif event.state is TrialState.PRUNED:
@@ -182,7 +182,7 @@ def _suggest(asked: optuna.Trial, axis: str, searched: SearchAxis) -> Level:
         if isinstance(searched.low, int) and isinstance(searched.high, int):
             return asked.suggest_int(axis, searched.low, searched.high, log=searched.log)
         return asked.suggest_float(axis, searched.low, searched.high, log=searched.log)
-    words = [_word(level) for level in searched.levels]
+    words = list(map(_word, searched.levels))
     level: Level = searched.levels[words.index(asked.suggest_categorical(axis, words))]
     return level
 

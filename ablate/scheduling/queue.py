@@ -11,7 +11,7 @@ from typing import Protocol
 from ablate.errors import CheckFailed
 from ablate.scheduling.limits import RETRIED, Limits
 from ablate.scheduling.work_units import UnitOf, WorkUnits, alone
-from ablate.study.trial import Trial
+from ablate.study.trial import Trial, trials_by_id
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialStarted, TrialState
 from ablate.tracking.journal import Attempt
 
@@ -68,6 +68,7 @@ class Queue:
     ) -> None:
         """`past` is what earlier calls did; `unit_of` names what trials share."""
         self._limits = limits
+        # Not time.time: the clock of a machine can be set while a study runs.
         self._start = time.monotonic()
         self._n_attempts: dict[str, int] = {}
         failed: set[str] = set()
@@ -79,6 +80,7 @@ class Queue:
         # A trial is done where any attempt completed, also one before a failed repetition.
         done = {trial_id for (trial_id, _), attempt in past.items() if attempt.is_complete}
         left = [trial for trial in trials if trial.trial_id not in done]
+        # Counted before the limits: they leave trials for later, and reuse none.
         self.n_reused = len(trials) - len(left)
         if limits.only_failed:
             left = [trial for trial in left if trial.trial_id in failed]
@@ -97,6 +99,7 @@ class Queue:
         trial = self._left.take()
         if trial is None:
             return None
+        # Attempts are counted through all calls, so that no folder and no run is used twice.
         attempt = self._n_attempts.get(trial.trial_id, 0) + 1
         self._n_attempts[trial.trial_id] = attempt
         return trial, attempt
@@ -137,13 +140,14 @@ class Queue:
         """Whether another trial would, by the median, end after the budget."""
         if self._limits.budget_s is None:
             return False
+        # Nothing is known of the first trial: it starts, or a small budget would start nothing.
         expected_s = statistics.median(self._durations) if self._durations else 0.0
         return time.monotonic() - self._start + expected_s > self._limits.budget_s
 
 
 def distinct(trials: Sequence[Trial]) -> dict[str, Trial]:
     """trial_id -> trial. Raises CheckFailed where two are the same."""
-    by_id = {trial.trial_id: trial for trial in trials}
+    by_id = trials_by_id(trials)
     if len(by_id) != len(trials):
         raise CheckFailed(
             f"the trials of a study must differ, got {len(trials)} of which {len(by_id)} differ."

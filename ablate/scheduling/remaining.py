@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ablate.recipe.recipe import Recipe
-from ablate.scheduling.trial_costs import Kind, Spent, TrialCosts
+from ablate.scheduling.trial_costs import Spent, TimedKind, TrialCosts
 from ablate.tracking.events import EpochEnded, Event, TrialEnded, TrialStarted, TrialState
 
 # A trial that has run so many times as long as its kind did is of a kind of its own.
@@ -148,15 +148,15 @@ class StudyClock:
         seconds = max(work_s / (n_slots or len(self._running)), longest_s)
         return Left(seconds, is_rough=is_rough)
 
-    def _by_epochs_s(self) -> dict[Kind, float]:
+    def _by_epochs_s(self) -> dict[TimedKind, float]:
         """Kinds of which a trial runs -> what another one is going to take by its epochs."""
-        of_kind: dict[Kind, list[float]] = {}
+        of_kind: dict[TimedKind, list[float]] = {}
         for trial_id, running in self._running.items():
             if running.each_s is not None:
                 of_kind.setdefault(self._kind(trial_id), []).append(running.each_s)
         return {kind: statistics.median_low(seconds) for kind, seconds in of_kind.items()}
 
-    def _expected_s(self, recipe: Recipe | None, running_s: dict[Kind, float]) -> float:
+    def _expected_s(self, recipe: Recipe | None, running_s: dict[TimedKind, float]) -> float:
         """Seconds of a trial."""
         kind = self._costs.kind(recipe)
         own_s = self._costs.own_s(kind)
@@ -166,12 +166,12 @@ class StudyClock:
             own_s = self._costs.guessed_s(kind, running_s)
         return own_s + self._costs.prefix_s(recipe)
 
-    def _waiting(self) -> dict[Kind, tuple[Recipe | None, int]]:
+    def _waiting(self) -> dict[TimedKind, tuple[Recipe | None, int]]:
         """Trials that have neither begun nor ended, by kind: a recipe of it and how many."""
         # A dict, not a set: its order, and with it the sum, is the same in every process.
         known = dict.fromkeys([*self.recipes, *self._ended, *self._running])
-        counts: Counter[Kind] = Counter()
-        recipe_of: dict[Kind, Recipe | None] = {}
+        counts: Counter[TimedKind] = Counter()
+        recipe_of: dict[TimedKind, Recipe | None] = {}
         for trial_id in known:
             if trial_id not in self._ended and trial_id not in self._running:
                 kind = self._kind(trial_id)
@@ -187,5 +187,5 @@ class StudyClock:
     def _recipe(self, trial_id: str) -> Recipe | None:
         return self.recipes.get(trial_id)
 
-    def _kind(self, trial_id: str) -> Kind:
+    def _kind(self, trial_id: str) -> TimedKind:
         return self._costs.kind(self._recipe(trial_id))

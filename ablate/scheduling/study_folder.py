@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,6 +22,7 @@ from ablate.grid.pilot_arms import searched_name
 from ablate.recipe.recipe import Recipe
 from ablate.scheduling.attempt_tags import Tags, note_tags, read_tags
 from ablate.schema_version import KEY, SCHEMA_VERSION, NewerSchema, check_schema
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.trial import DataSpec, Trial
 from ablate.tracking.events import TrialStarted
@@ -43,6 +44,13 @@ _PLAN_FIELDS = ("record", "trials", "tags")
 _MOST_DIGITS = 9
 _LOG = logging.getLogger(__name__)
 Part = TypeVar("Part")
+PartOfPlan = TypeVar("PartOfPlan", covariant=True)
+
+
+class Parse(Protocol[PartOfPlan]):
+    """Reads a plan, or a part of it, from the text of a file named by `place`."""
+
+    def __call__(self, text: bytes, /, *, place: str) -> PartOfPlan: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +124,19 @@ class StudyFolder:
         Taken from the copy where the file itself is damaged. Raises StoreError where neither can be
         read, or a later version of ablate wrote it.
         """
+        return self._read(StudyPlan.from_json)
+
+    def read_record(self) -> StudyRecord:
+        """The record of the plan alone, read as `read_plan` does, with the same errors."""
+        # To validate thousands of trials takes seconds, and most who open a study want none.
+        return self._read(StudyPlan.record_from_json)
+
+    def _read(self, parse: Parse[Part]) -> Part:
         try:
-            return self._plan_in(STUDY)
+            return self._parsed(STUDY, parse)
         except (OSError, ValueError) as error:
-            plan = self._copied_plan()
-            if plan is None:
+            part = self._copied(parse)
+            if part is None:
                 raise StoreError(
                     f"{self.path / STUDY} must say what the study is, "
                     f"it cannot be read ({error}); running the grid again writes it."
@@ -132,16 +148,16 @@ class StudyFolder:
                 error,
                 STUDY_COPY,
             )
-            return plan
+            return part
 
-    def _copied_plan(self) -> StudyPlan | None:
+    def _copied(self, parse: Parse[Part]) -> Part | None:
         with contextlib.suppress(OSError, ValueError):
-            return self._plan_in(STUDY_COPY)
+            return self._parsed(STUDY_COPY, parse)
         return None
 
-    def _plan_in(self, name: str) -> StudyPlan:
+    def _parsed(self, name: str, parse: Parse[Part]) -> Part:
         path = self.path / name
-        return StudyPlan.from_json(path.read_bytes(), place=str(path))
+        return parse(path.read_bytes(), place=str(path))
 
     def check_schema(self) -> None:
         """Raise NewerSchema where a later version of ablate wrote anything of the study.
@@ -150,7 +166,7 @@ class StudyFolder:
         """
         for name in (STUDY, STUDY_COPY):
             with contextlib.suppress(OSError, ValueError):
-                self._plan_in(name)
+                self._parsed(name, StudyPlan.from_json)
         try:
             self.journal.skim()
         except NewerSchema:
@@ -195,7 +211,7 @@ class StudyPlan:
     def with_trial(self, trial: Trial) -> StudyPlan:
         """The plan with one more trial, and its arm where that is new."""
         arms = self.record.arms
-        if trial.arm_id not in {arm.arm_id for arm in arms}:
+        if trial.arm_id not in arms_by_id(arms):
             arms = (*arms, self._arm(trial))
         record = self.record.model_copy(update={"arms": arms})
         return StudyPlan(record, (*self.trials, trial), self.tags)
@@ -229,28 +245,48 @@ class StudyPlan:
         Raises NewerSchema, naming `place`, for one of a later version, ValueError for anything
         else.
         """
-        whole = text.strip()
-        content: bytes | None = whole
-        if is_sealed(whole):
-            content = unsealed(whole)
-        if content is None:
-            raise ValueError("its checksum is not that of its text")
-        try:
-            values = json.loads(content.decode())
-            check_schema(values.pop(KEY, None), place=place)
+        with _damage_as_value_error():
+            values = _plan_values(text, place=place)
             plan = cls(
                 StudyRecord.model_validate(values.pop("record")),
                 _trials(values.pop("trials")),
                 _tags(values.pop("tags")),
             )
-        except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
-        arms = {arm.arm_id for arm in plan.record.all_arms}
+        arm_ids = arms_by_id(plan.record.all_arms).keys()
         # What is left in `values` was popped by nobody: this version does not know it.
-        unknown = {trial.arm_id for trial in plan.trials} - arms | values.keys()
+        unknown = {trial.arm_id for trial in plan.trials} - arm_ids | values.keys()
         if unknown:
             raise ValueError(f"it has unknown keys or arms: {some(sorted(unknown), most=3)}")
         return plan
+
+    @staticmethod
+    def record_from_json(text: bytes, *, place: str) -> StudyRecord:
+        """The record of a plan. Raises as `from_json` does, but for damage in the trials."""
+        with _damage_as_value_error():
+            return StudyRecord.model_validate(_plan_values(text, place=place)["record"])
+
+
+@contextlib.contextmanager
+def _damage_as_value_error() -> Iterator[None]:
+    """What JSON of another form raises, whatever its kind, in one line."""
+    try:
+        yield
+    except (ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}".partition("\n")[0]) from error
+
+
+def _plan_values(text: bytes, *, place: str) -> dict[str, Any]:
+    """The fields of a plan, whose checksum is right where it has one."""
+    whole = text.strip()
+    content: bytes | None = whole
+    # Version 1 wrote none.
+    if is_sealed(whole):
+        content = unsealed(whole)
+    if content is None:
+        raise ValueError("its checksum is not that of its text")
+    values: dict[str, Any] = json.loads(content.decode())
+    check_schema(values.pop(KEY, None), place=place)
+    return values
 
 
 def _is_stray(path: Path, known: Container[AttemptKey]) -> bool:

@@ -16,6 +16,8 @@ from ablate.scheduling.lease import holder
 from ablate.scheduling.optuna_lag import n_missing
 from ablate.scheduling.remaining import Left, StudyClock
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
+from ablate.study.arm_record import trial_names
+from ablate.study.trial import recipes_by_id
 from ablate.tracking.events import TrialEnded, TrialState
 from ablate.tracking.journal import Attempt, attempts
 from ablate.tracking.mlflow_fields import failure_line
@@ -113,7 +115,7 @@ def planned_status(path: Path, plan: StudyPlan) -> StudyStatus:
     # Before the journal: trials that a conductor ends in between would seem killed otherwise.
     conductor = holder(path)
     reading = folder.journal.skim()
-    names = _names(plan)
+    names = trial_names(plan.record.all_arms, plan.trials)
     known: dict[tuple[str, int], Attempt] = {}
     for key, attempt in attempts(reading.events).items():
         # Trials that left the grid since are in the journal still.
@@ -147,15 +149,6 @@ def planned_status(path: Path, plan: StudyPlan) -> StudyStatus:
         n_not_in_optuna=_n_not_in_optuna(path, known),
         awaits_second_stage=_awaits_second_stage(plan),
     )
-
-
-def _names(plan: StudyPlan) -> dict[str, str]:
-    """trial_id -> what a reader calls the trial."""
-    arms = {arm.arm_id: arm.name for arm in plan.record.all_arms}
-    names = {}
-    for trial in plan.trials:
-        names[trial.trial_id] = f"{arms[trial.arm_id]}, seed {trial.seed}"
-    return names
 
 
 def _awaits_second_stage(plan: StudyPlan) -> bool:
@@ -219,8 +212,7 @@ def _trials_per_hour(known: Attempts, *, n_running: int) -> float | None:
 
 def _left(plan: StudyPlan, known: Attempts, *, n_trials: int) -> Left | None:
     # Of all attempts, also of earlier calls: how long each kind of trial takes is known from them.
-    recipes = {trial.trial_id: trial.recipe for trial in plan.trials}
-    clock = StudyClock(recipes, n_trials)
+    clock = StudyClock(recipes_by_id(plan.trials), n_trials)
     for attempt in known.values():
         clock.hear_all(attempt.events)
     return clock.left(time.time())

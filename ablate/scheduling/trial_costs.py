@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ablate.recipe.policy import is_clean
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.recipe.strategy import phases_of
 
 COSTLESS = frozenset(
@@ -24,6 +25,11 @@ COSTLESS = frozenset(
         "momentum",
         "weight_decay",
         "l2_sp",
+        "lwf",
+        "lwf_temperature",
+        "co_tuning",
+        "bss",
+        "bss_k",
         "clip_norm",
         "drop_path",
         "dropout",
@@ -40,6 +46,9 @@ COSTLESS = frozenset(
         "classifier_l2",
         "lora_alpha",
         "adapter_dropout",
+        "view",
+        "crop_share",
+        "interpolation",
     }
 )
 """Fields of a recipe that change what is learned and not, or hardly, how long that takes."""
@@ -53,25 +62,31 @@ _HEAD_EPOCH = 0.02
 _ADAPTED_EPOCH = 1.8
 _FULL_EPOCH = 40.0
 _UNCUT_PASS = 8.0
+_USUAL_SIDE = 224
+"""Pixels: what an image size that the recipe leaves open is taken as."""
+_BESIDE_ITS_START = 4 / 3
 RATIO_POWER = 0.85
 """Ratios of costs are taken to this power: what is far away is likely to be nearer than it seems,
 because a cheap trial was held up by something that an expensive one pays just once too."""
 
-Kind = tuple[object, ...]
+TimedKind = tuple[object, ...]
+"""What of a recipe decides its time. `plan.estimate.Kind` is coarser: its kinds are each probed."""
 
 
-class Views(NamedTuple):
+class SharedViews(NamedTuple):
     """Activations that trials share."""
 
     backbone: str
     weights: str
     augment: object
+    images: tuple[object, ...]
+    """How they are shown, where the recipe says it."""
     is_for_all_seeds: bool
     """Clean views through pretrained weights are computed once, others for each seed again."""
 
 
 @lru_cache(maxsize=4096)
-def kind_of(recipe: Recipe) -> Kind:
+def timed_kind(recipe: Recipe) -> TimedKind:
     """What trials have in common that take about as long as each other."""
     return tuple(value for name, value in recipe if name not in COSTLESS)
 
@@ -84,6 +99,9 @@ def prior(recipe: Recipe) -> float:
         return cost + _HEAD_EPOCH
     for phase in phases_of(recipe):
         cost += phase.epochs * _epoch(recipe, phase.freeze_depth)
+    # Steps take as long as their images have pixels; what the data say is the same for all.
+    if isinstance(recipe.image_size, int):
+        cost *= (recipe.image_size / _USUAL_SIDE) ** 2
     return cost
 
 
@@ -100,13 +118,17 @@ def _epoch(recipe: Recipe, depth: object) -> float:
     elif depth != "all":
         # Free from a unit that is counted from the front: nearly everything, for all one knows.
         cost += _FULL_EPOCH
+    if recipe.delta > 0:
+        # a second pass, without gradients
+        return min(cost, _FULL_EPOCH) * _BESIDE_ITS_START
     return min(cost, _FULL_EPOCH)
 
 
-def views_of(recipe: Recipe) -> Views:
+def shared_views(recipe: Recipe) -> SharedViews:
     """What a trial shares with others."""
     is_for_all_seeds = is_clean(recipe) and recipe.weights != "none"
-    return Views(recipe.backbone, recipe.weights, recipe.augment, is_for_all_seeds)
+    images = tuple(getattr(recipe, name) for name in SHOWN_FIELDS)
+    return SharedViews(recipe.backbone, recipe.weights, recipe.augment, images, is_for_all_seeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,21 +146,21 @@ class Spent:
 class TrialCosts:
     """Learns from trials that have ended, and predicts others."""
 
-    _spent: dict[Kind, list[Spent]] = field(default_factory=dict)
-    _prefixes_s: dict[Views, list[float]] = field(default_factory=dict)
+    _spent: dict[TimedKind, list[Spent]] = field(default_factory=dict)
+    _prefixes_s: dict[SharedViews, list[float]] = field(default_factory=dict)
     """What each trial that ended took for these views, most of them nothing."""
-    _priors: dict[Kind, float] = field(default_factory=dict)
+    _priors: dict[TimedKind, float] = field(default_factory=dict)
 
     def note(self, recipe: Recipe | None, spent: Spent) -> None:
         """Learn from a trial; `recipe` None is one of a search, which are of one kind."""
         kind = self.kind(recipe)
         self._spent.setdefault(kind, []).append(spent)
         if recipe is not None:
-            self._prefixes_s.setdefault(views_of(recipe), []).append(spent.prefix_s)
+            self._prefixes_s.setdefault(shared_views(recipe), []).append(spent.prefix_s)
 
-    def kind(self, recipe: Recipe | None) -> Kind:
+    def kind(self, recipe: Recipe | None) -> TimedKind:
         """The kind of a recipe."""
-        kind = () if recipe is None else kind_of(recipe)
+        kind = () if recipe is None else timed_kind(recipe)
         if kind not in self._priors:
             self._priors[kind] = 1.0 if recipe is None else prior(recipe)
         return kind
@@ -148,11 +170,11 @@ class TrialCosts:
         """Whether a trial of any kind has ended."""
         return bool(self._spent)
 
-    def knows(self, kind: Kind) -> bool:
+    def knows(self, kind: TimedKind) -> bool:
         """Whether a trial of the kind has ended."""
         return kind in self._spent
 
-    def own_s(self, kind: Kind) -> float | None:
+    def own_s(self, kind: TimedKind) -> float | None:
         """Seconds of a trial of a kind that has ended before, its prefix apart; else None."""
         if kind not in self._spent:
             return None
@@ -165,17 +187,17 @@ class TrialCosts:
         """Seconds that a trial spends on views, on average over those that share them."""
         if recipe is None:
             return 0.0
-        views = views_of(recipe)
+        views = shared_views(recipe)
         if views.is_for_all_seeds:
             return 0.0
         if views in self._prefixes_s:
             return statistics.mean(self._prefixes_s[views])
         # A random trunk is shared with nobody, so it is paid in full, as others were once.
         if recipe.weights == "none" and self._prefixes_s:
-            return max(max(seconds) for seconds in self._prefixes_s.values())
+            return max(map(max, self._prefixes_s.values()))
         return 0.0
 
-    def guessed_s(self, kind: Kind, running_s: dict[Kind, float]) -> float:
+    def guessed_s(self, kind: TimedKind, running_s: dict[TimedKind, float]) -> float:
         """Seconds of a trial of a kind that nobody saw end, by the kind that should be nearest.
 
         `running_s` is what trials of other kinds that run are going to take. 0 where nothing is

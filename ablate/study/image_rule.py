@@ -55,6 +55,7 @@ def _checked(value: Any) -> Any:
 
 def _check_expression(text: str) -> None:
     try:
+        # Compiled to be judged; `re` keeps compiled ones, so finding does not compile again.
         expression = re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"must be {_FORMS}; this is no regular expression ({error})") from error
@@ -92,14 +93,17 @@ def found_in_path(rule: str | Level, image_id: str) -> str | None:
     """Return what a rule finds in the path of an image; None, or nothing, where it finds none."""
     if isinstance(rule, Level):
         folders = image_id.split("/")[:-1]
+        # Levels count from 1, positions from 0; from the end both count from -1.
         position = rule.level - 1 if rule.level > 0 else rule.level
         if not -len(folders) <= position < len(folders):
             return None
         return folders[position]
+    # Anywhere in the path: a file name without its folders would tell less.
     match = re.search(rule, image_id)
     if match is None:
         return None
     name: int | str = 1
+    # A named group is meant even where others stand before it.
     if GROUP in match.re.groupindex:
         name = GROUP
     return match[name]

@@ -86,6 +86,7 @@ def _larger(text: str) -> dict[str, Any]:
     sizes = {}
     for entry in text.split("; "):
         layer, colon, both_sizes = entry.partition(": ")
+        # Without a colon it is no entry, and nobody knows what it says.
         if colon:
             sizes[layer] = both_sizes
     return {"adapters_larger_than_their_layer": sizes}
@@ -93,13 +94,14 @@ def _larger(text: str) -> dict[str, Any]:
 
 def _prefix(text: str) -> dict[str, Any]:
     # One cut per phase of training.
-    return {"prefix": [_cut(phase) for phase in text.split("; then ")]}
+    return {"prefix": list(map(_cut, text.split("; then ")))}
 
 
 def _cut(text: str) -> dict[str, str]:
     match = _CUT.fullmatch(text)
     if match is not None:
         return match.groupdict()
+    # Whatever else it says is a reason: the sentence had one form for a cut only.
     return {"why_uncut": text.removeprefix("uncut: ")}
 
 
@@ -147,6 +149,7 @@ def _phases(text: str) -> dict[str, Any]:
 def _micro_batch(text: str) -> dict[str, Any]:
     whole = _WHOLE_BATCH.fullmatch(text)
     if whole is not None:
+        # A whole batch is its own micro-batch.
         size = int(whole[1])
         return {"micro_batch": {"size": size, "batch_size": size, "reason": "whole batches"}}
     match = _MICRO_BATCH.fullmatch(text)
@@ -181,7 +184,7 @@ def _class_weights(text: str) -> dict[str, Any]:
     if text == "none":
         return {"class_weights": []}
     try:
-        return {"class_weights": [float(word) for word in text.split()]}
+        return {"class_weights": list(map(float, text.split()))}
     except ValueError:
         return {}
 

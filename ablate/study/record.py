@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from ablate.recipe.former_names import Levels, with_current_names
-from ablate.study.arm_record import ArmRecord
+from ablate.study.arm_record import ArmRecord, arms_by_id
 from ablate.study.around import Around
 from ablate.study.confirmation import Confirmation
 from ablate.study.pilot_record import Pilot, Stage
@@ -284,7 +284,7 @@ class StudyRecord(BaseModel):
         if self.around is None:
             return ()
         # A neighbour of the best arm can be an arm of the design: it is not listed twice.
-        designed = {arm.arm_id for arm in self.arms}
+        designed = arms_by_id(self.arms)
         return tuple(arm for arm in self.around.arms if arm.arm_id not in designed)
 
     @property
@@ -298,8 +298,7 @@ class StudyRecord(BaseModel):
         if self.confirmation is None:
             return False
         # An edited grid may have lost the arms that were chosen; the choice then waits for them.
-        arm_ids = {arm.arm_id for arm in self.arms}
-        return self.confirmation.stands(arm_ids, baseline_arm_id=self.baseline_arm_id)
+        return self.confirmation.stands(arms_by_id(self.arms), baseline_arm_id=self.baseline_arm_id)
 
     @property
     def fresh_seeds(self) -> tuple[int, ...]:

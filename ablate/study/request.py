@@ -29,6 +29,7 @@ class Compute(BaseModel):
 
     def of(self, recipe: Recipe) -> Self:
         """Return how a slot computes a recipe: in its own precision, where it names one."""
+        # The study's choice, which the conductor has measured.
         if recipe.precision == "auto":
             return self
         return self.model_copy(update={"precision": recipe.precision})

@@ -18,12 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from ablate.recipe.canonical import canonical
+from ablate.recipe.canonical import canonical, contradiction
 from ablate.recipe.former_names import with_first_names
 from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Number
 from ablate.recipe.recipe import Images, Recipe
-from ablate.recipe.shown_part import View
+from ablate.recipe.shown_part import SHOWN_FIELDS, USUAL_VIEW, ImageSide, Shown, View
 from ablate.study.class_groups import ClassGroups
 from ablate.study.image_rule import ImageRule
 from ablate.study.tasks import is_lower_better, task_names
@@ -54,14 +54,15 @@ def is_better_when_low(metric: str) -> bool:
     return group in ("cost", "time") or is_lower_better(name)
 
 
-ImageSide = Annotated[int, Field(ge=1, le=100_000, strict=True)]
-"""Pixels; which sides a network takes is known when it is built."""
-
-
 def is_score(value: float) -> bool:
     """Whether a value may choose: it is finite."""
     # Databases keep an infinity as the largest number that they have.
     return math.isfinite(value) and abs(value) < _LARGEST_SCORE
+
+
+def scores_in(metrics: Mapping[str, float], names: Iterable[str]) -> list[float]:
+    """The scores of these names, in their order; NaN, which chooses nothing, for a missing one."""
+    return [metrics.get(name, math.nan) for name in names]
 
 
 def best_of(
@@ -225,6 +226,20 @@ class DataSpec(BaseModel):
             )
         return self
 
+    def shown_to(self, recipe: Recipe) -> Shown:
+        """How images are shown to a network: as its recipe says, else as these data say."""
+        view = recipe.view or self.view or USUAL_VIEW
+        crop_share = recipe.crop_share
+        # The data's share is of the middle square: arms that see whole images have none.
+        if crop_share is None and view == USUAL_VIEW:
+            crop_share = self.crop_share
+        return Shown(
+            image_size=recipe.image_size or self.image_size,
+            view=view,
+            crop_share=crop_share,
+            interpolation=recipe.interpolation,
+        )
+
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the fields that former versions did not have, where they say nothing.
@@ -236,6 +251,14 @@ class DataSpec(BaseModel):
             if values.get(name) is None:
                 values.pop(name, None)
         return values
+
+
+def contradiction_on(data: DataSpec, recipe: Recipe) -> str | None:
+    """Say why a recipe makes no sense on these data, or return None; see `contradiction`."""
+    # A share of the middle square beside whole images: the data may be what shows them whole.
+    if recipe.crop_share is not None:
+        recipe = recipe.model_copy(update={"view": data.shown_to(recipe).view})
+    return contradiction(recipe)
 
 
 class Trial(BaseModel):
@@ -276,6 +299,11 @@ class Trial(BaseModel):
         """16 hex digits: the arm and the seed."""
         return _digest(self._identity(seed=self.seed), 16)
 
+    @property
+    def shown(self) -> Shown:
+        """How images are shown to its network."""
+        return self.data.shown_to(self.recipe)
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """See `pydantic.BaseModel.model_copy`; a copy has its own ids."""
         copied = super().model_copy(update=update, deep=deep)
@@ -290,7 +318,7 @@ class Trial(BaseModel):
         parts = {
             "data": _data_text(self.data),
             "data_fingerprint": _json(self.data_fingerprint),
-            "recipe": _recipe_text(self.recipe),
+            "recipe": _recipe_text(self.recipe, self.data),
             "select_by": _json(self.select_by),
             "task": _json(self.task),
         }
@@ -316,22 +344,38 @@ def _data_text(data: DataSpec) -> str:
 
 # More than the largest grid has cells (50,000): within a study nothing is dropped.
 _MOST_TEXTS = 1 << 16
-_recipe_texts: dict[int, tuple[Recipe, str]] = {}
-"""`id` of a recipe -> the recipe, which keeps that id taken, and its identity as JSON."""
+_recipe_texts: dict[tuple[int, int], tuple[Recipe, DataSpec, str]] = {}
+"""`id`s of a recipe and of its data -> both, which keeps those ids taken, and the recipe's identity
+on those data as JSON."""
 
 
-def _recipe_text(recipe: Recipe) -> str:
+def _recipe_text(recipe: Recipe, data: DataSpec) -> str:
     """The same for all seeds of an arm, which share the recipe."""
     # By `id` and not by `lru_cache`, which would hash and compare some 50 fields.
-    kept = _recipe_texts.get(id(recipe))
+    key = (id(recipe), id(data))
+    kept = _recipe_texts.get(key)
     if kept is None:
         # All at once: which of them are still in use, nobody knows.
         if len(_recipe_texts) >= _MOST_TEXTS:
             _recipe_texts.clear()
         # The first names of fields: a field that was renamed must not change an id.
-        kept = (recipe, _json(with_first_names(canonical(recipe))))
-        _recipe_texts[id(recipe)] = kept
-    return kept[1]
+        text = _json(with_first_names(canonical(without_repeats(recipe, data))))
+        kept = (recipe, data, text)
+        _recipe_texts[key] = kept
+    return kept[2]
+
+
+def without_repeats(recipe: Recipe, data: DataSpec) -> Recipe:
+    """The recipe without what the data say of how images are shown, when it says the same.
+
+    So a level that is the data's own is the same arm as null, which leaves it to the data.
+    """
+    for name in SHOWN_FIELDS:
+        if getattr(recipe, name) is not None:
+            left_out = recipe.model_copy(update={name: None})
+            if data.shown_to(left_out) == data.shown_to(recipe):
+                recipe = left_out
+    return recipe
 
 
 def _json(value: Any) -> str:
@@ -340,3 +384,22 @@ def _json(value: Any) -> str:
 
 def _digest(text: str, n_digits: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:n_digits]
+
+
+def trials_by_id(trials: Iterable[Trial]) -> dict[str, Trial]:
+    """trial_id -> trial, in the order of `trials`; its keys serve as the set of their ids.
+
+    Of trials with one id the first is kept.
+    """
+    by_id: dict[str, Trial] = {}
+    for trial in trials:
+        by_id.setdefault(trial.trial_id, trial)
+    return by_id
+
+
+def recipes_by_id(trials: Iterable[Trial]) -> dict[str, Recipe]:
+    """trial_id -> recipe: trials of equal recipes take about as long, whatever their seeds."""
+    recipes = {}
+    for trial in trials:
+        recipes[trial.trial_id] = trial.recipe
+    return recipes

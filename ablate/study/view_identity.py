@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.study.request import Compute
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 
@@ -33,7 +34,8 @@ class FrozenTrunk:
     compute: Mapping[str, Any]
     """How it is computed, as JSON values; before the machine is measured, the precision alone."""
     images: str | None = None
-    """Key of the decoded images. None in a plan: one backbone has one set of them in a study."""
+    """Key of the decoded images. In a plan, what the recipe says of how they are shown; None where
+    it leaves that to the data, which are those of one study."""
     preprocessing: tuple[float, ...] | None = None
     """None as above."""
     versions: tuple[str, ...] | None = None
@@ -118,4 +120,14 @@ def planned_trunk(
         computed: Mapping[str, Any] = {"precision": recipe.precision}
     else:
         computed = compute.of(recipe).model_dump(mode="json")
-    return FrozenTrunk(recipe.backbone, named, pooling, computed)
+    return FrozenTrunk(recipe.backbone, named, pooling, computed, _planned_images(recipe))
+
+
+def _planned_images(recipe: Recipe) -> str | None:
+    """What stands for the key of the images that a recipe is shown, until they are decoded."""
+    words = []
+    for name in SHOWN_FIELDS:
+        value = getattr(recipe, name)
+        if value is not None:
+            words.append(f"{name}={value}")
+    return " ".join(words) or None

@@ -51,8 +51,12 @@ def are_pretrained(recipe: Recipe) -> bool:
 
 
 def weights_name(recipe: Recipe) -> str:
-    """What names the tensors of a recipe's trunk, at one image size.
+    """What names the tensors of a recipe's trunk, at the image size of one study's data.
 
     Recipes of the same name must start from the same tensors.
     """
-    return f"{recipe.backbone} {recipe.weights} {recipe.pooling}"
+    name = f"{recipe.backbone} {recipe.weights} {recipe.pooling}"
+    if recipe.image_size is None:
+        return name
+    # Position embeddings are resized with the images: the tensors are other ones then.
+    return f"{name} {recipe.image_size}"

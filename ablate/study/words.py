@@ -43,7 +43,7 @@ class OneOf:
 
 def _listed(words: tuple[str, ...]) -> str:
     """`'a', 'b' or 'c'`, as pydantic lists the words of a `Literal`."""
-    quoted = [repr(word) for word in words]
+    quoted = list(map(repr, words))
     if len(quoted) == 1:
         return quoted[0]
     return f"{', '.join(quoted[:-1])} or {quoted[-1]}"

@@ -139,7 +139,7 @@ def add_confusion(
         return
     frame = read_predictions(folder / PREDICTIONS)
     # A name that a spreadsheet would take for a formula is made harmless.
-    names = [cell(name) for name in class_names]
+    names = list(map(cell, class_names))
     for split, rows in frame.groupby("split", sort=False):
         predictions = CODECS[task].decode(dict(rows.items()), n_classes=len(names))
         table = confusion_table(predictions, class_names=names)

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from ablate.quoting import code, text, without_folders
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.study.record import DataFacts, StudyRecord
 from ablate.study.tasks import task_of
 from ablate.study.trial import Trial
@@ -61,6 +62,7 @@ _STATE = {"FINISHED": "COMPLETE", "FAILED": "FAILED", "KILLED": "KILLED"}
 
 def state_of(status: str, tags: Mapping[str, str]) -> str:
     """Return the TrialState value of a run that has ended, else RUNNING."""
+    # SCHEDULED and RUNNING: somebody is at it, or died without a word.
     if status not in _STATE:
         return "RUNNING"
     # MLflow has no status for a pruned run: ours is in a tag. Without it, MLflow ended the run.
@@ -84,6 +86,7 @@ def param_text(value: Any) -> str:
     Whoever compares parameters compares these texts.
     """
     if not isinstance(value, str):
+        # As YAML and JSON spell it alike: `true`, `null`, `[1, 2]`.
         value = json.dumps(value)
     return str(value)[:PARAM_LENGTH]
 
@@ -129,17 +132,19 @@ def _flat(trial: Trial) -> dict[str, Any]:
     # Without the fallback: by now the data are one or the other, and `data.source` says which.
     data = trial.data.model_dump(mode="json", exclude={"fallback"})
     by_split = {}
+    # One column a split: MLflow cannot sort by a dictionary.
     for name in ("fractions", "sizes"):
         for split, value in (data.pop(name) or {}).items():
             by_split[f"data.{name}.{split}"] = value
     # Only where classes are merged: all other studies keep the columns that they have.
     if not data["classes"]:
         del data["classes"]
-    flat = {
-        **trial.recipe.model_dump(mode="json"),
-        "seed": trial.seed,
-        "select_by": trial.select_by,
-    }
+    recipe = trial.recipe.model_dump(mode="json")
+    # The same for what a recipe leaves to the data.
+    for name in SHOWN_FIELDS:
+        if recipe[name] is None:
+            del recipe[name]
+    flat = {**recipe, "seed": trial.seed, "select_by": trial.select_by}
     for name, value in data.items():
         flat[f"data.{name}"] = value
     return flat | by_split
@@ -222,6 +227,7 @@ def _score_rows(trial: Trial, outcome: TrialOutcome) -> list[str]:
     for name in task_of(trial.task).metric_names:
         val = metrics.get(f"val/{name}")
         test = metrics.get(f"test/{name}")
+        # A metric that the task gained later is missing in trials of older versions.
         if val is not None and test is not None:
             rows.append(f"| {name} | {val:.3f} | {test:.3f} |")
     return rows

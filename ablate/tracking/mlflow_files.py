@@ -11,6 +11,7 @@ from mlflow import MlflowClient, artifacts
 from mlflow.entities import Run
 
 from ablate.errors import StoreError
+from ablate.in_order import absent
 from ablate.tracking.store_file import local_path
 
 # What the store itself writes with a run.
@@ -83,7 +84,7 @@ class RunFiles:
         there = set()
         for file in self._client.list_artifacts(run.info.run_id):
             there.add(file.path)
-        return [name for name in names if name not in there]
+        return absent(names, among=there)
 
     def left_by_trial(self, run: Run) -> tuple[str, ...]:
         """Names of the files that the run's trial left, without what the store made of them."""

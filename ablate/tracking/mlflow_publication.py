@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import Metric, Param, Run, RunTag
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.study.record import StudyRecord
@@ -34,12 +34,32 @@ _UNKNOWN_END = {
 }
 
 
+# The most that MLflow takes in one call are 1,000 metrics; an end brings some of its own.
+_MOST_HELD = 500
+
+
+@dataclass
+class _Held:
+    """Params and metrics that wait for what comes next of their attempt, or for a rest.
+
+    A call of MLflow costs as much with one value as with a hundred, and a probe is over before its
+    start is written.
+    """
+
+    params: list[Param] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    has_inputs: bool = True
+    """Whether the run knows its data set already."""
+
+
 @dataclass
 class _Attempt:
     """What was published of an attempt, by this object."""
 
     run_id: str
     epochs: list[EpochEnded] = field(default_factory=list)
+    held: _Held = field(default_factory=_Held)
+    """What was told of it and is not in the store yet."""
     ended_before: Run | None = None
     """The run, where it had ended before this object saw it."""
     is_over: bool = False
@@ -158,7 +178,6 @@ class Publication:
 
     def _publish_start(self, event: TrialStarted, trial: Trial, tags: Mapping[str, str]) -> None:
         key = (event.trial_id, event.attempt)
-        record = self._started_record()
         # The start belongs to the key: the same attempt of another home is another run.
         run_id, is_running = self._known.get((*key, milliseconds(event.at)), ("", True))
         # The run was whole before this call, so only files that are gone from it are written again.
@@ -177,9 +196,7 @@ class Publication:
         for name, value in mlflow_fields.trial_params(trial).items():
             params.append(Param(name, value))
         # Also for a run that is there: a broken call may have made it and logged nothing.
-        self._experiment.client.log_batch(run_id, params=params)
-        self._experiment.client.log_inputs(run_id, datasets=[dataset_input(record)])
-        self._attempts[key] = _Attempt(run_id)
+        self._attempts[key] = _Attempt(run_id, held=_Held(params, has_inputs=False))
 
     def _create_trial_run(
         self, event: TrialStarted, trial: Trial, made_by: Mapping[str, str]
@@ -208,7 +225,30 @@ class Publication:
         # Kept for `curves.json`, also those of a run that has ended: its file may be gone.
         if attempt.ended_before is None:
             metrics = mlflow_fields.curve_metrics(event, first=trial.select_by)
-            self._log_metrics(attempt.run_id, metrics, at=event.at, step=event.epoch)
+            # Before they are held: an event that is told again must not stand there twice.
+            if len(attempt.held.metrics) > _MOST_HELD:
+                self._log_held(attempt)
+            attempt.held.metrics += _logged(metrics, at=event.at, step=event.epoch)
+
+    def rest(self) -> None:
+        """Write what is held back: nothing comes for now, and somebody may be looking."""
+        for attempt in self._attempts.values():
+            self._log_held(attempt)
+
+    def _log_held(
+        self, attempt: _Attempt, *, metrics: Sequence[Metric] = (), tags: Sequence[RunTag] = ()
+    ) -> None:
+        """Write what is held of an attempt, and what comes with it, in as few calls as can be."""
+        held = attempt.held
+        client = self._experiment.client
+        # In the order in which they were told: the UI's plots begin with the first metric.
+        metrics = [*held.metrics, *metrics]
+        if held.params or metrics or tags:
+            client.log_batch(attempt.run_id, params=held.params, metrics=metrics, tags=tags)
+        if not held.has_inputs:
+            client.log_inputs(attempt.run_id, datasets=[dataset_input(self._started_record())])
+        # Only now: a call that failed comes again, with all of it.
+        attempt.held = _Held()
 
     def _publish_end(
         self, attempt: _Attempt, event: TrialEnded, *, trial: Trial, folder: Path
@@ -230,11 +270,9 @@ class Publication:
         self._log_files(attempt, event, trial, folder, names=files)
         # Last: the UI's plots begin with the metric that was logged first.
         metrics += _logged(mlflow_fields.param_metrics(trial), at=event.at, step=0)
-        client = self._experiment.client
-        # In one call: what a call costs hardly depends on how much is in it.
-        client.log_batch(run_id, metrics=metrics, tags=run_tags(tags))
+        self._log_held(attempt, metrics=metrics, tags=run_tags(tags))
         # After everything else: a run that has ended is whole, and is not written to again.
-        client.set_terminated(
+        self._experiment.client.set_terminated(
             run_id, status=mlflow_fields.STATUS[event.state], end_time=milliseconds(event.at)
         )
 
@@ -282,11 +320,6 @@ class Publication:
             for name in names:
                 self._experiment.client.log_artifact(attempt.run_id, str(folder / name))
             self._experiment.client.log_artifacts(attempt.run_id, scratch)
-
-    def _log_metrics(
-        self, run_id: str, metrics: Mapping[str, float], *, at: float, step: int
-    ) -> None:
-        self._experiment.client.log_batch(run_id, metrics=_logged(metrics, at=at, step=step))
 
     def close_stale(self) -> int:
         """Close as KILLED every run of the study of which nobody knows the end; return how many.

@@ -104,6 +104,10 @@ class MlflowStore:
         """
         self._publication.publish(event, trial=trial, folder=folder, tags=tags)
 
+    def rest(self) -> None:
+        """Write what `publish` holds back of attempts that go on."""
+        self._publication.rest()
+
     def close_stale(self) -> int:
         """Close as KILLED every run of the study of which nobody knows the end; return how many."""
         return self._publication.close_stale()

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,11 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 15.0
 # How late a pause notices that the publisher is being closed.
 _POLL_S = 0.1
+# Of silence before a follower writes what it gathers: attempts that are over sooner are written
+# in one go.
+_REST_AFTER_S = 0.5
+# Where it is never silent: whoever looks sees a long trial's curve this late at most.
+_REST_EVERY_S = 5.0
 # Tries of one step while the follower itself answers: more will not help.
 _TRIES = 3
 
@@ -58,6 +64,10 @@ class Store(Protocol):
 
         `tags` go on the attempt's run in the place of the study's: an earlier call made it.
         """
+        ...
+
+    def rest(self) -> None:
+        """Write what `publish` holds back: it may gather what it is told into fewer writes."""
         ...
 
     def close_stale(self) -> int:
@@ -85,6 +95,10 @@ class Follower(Protocol):
 
     def tell(self, event: Event) -> object:
         """Keep one event; events come in their order, and those of earlier calls come again."""
+        ...
+
+    def rest(self) -> object:
+        """When nothing was to be told for a moment; what was told may be gathered until then."""
         ...
 
     def settle(self) -> object:
@@ -144,6 +158,7 @@ class Publisher:
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._closing: _Closing | None = None
         self._last_success = time.monotonic()
+        self._rested = time.monotonic()
         # Key of what was put aside -> why.
         self._aside: dict[str, str] = {}
         self._why = ""
@@ -189,7 +204,23 @@ class Publisher:
                 finish = partial(self._follower.finish, closing.status)
                 self._is_whole = self._do(_STUDY, finish)
                 return
+            self._wait()
+
+    def _wait(self) -> None:
+        """Return when the journal has grown. A follower that gathers writes before a long wait."""
+        if time.monotonic() - self._rested > _REST_EVERY_S:
+            self._rest()
+        try:
+            self._wake.get(timeout=_REST_AFTER_S)
+        except queue.Empty:
+            self._rest()
             self._wake.get()
+
+    def _rest(self) -> None:
+        # What fails here fails again, and is heard, with the next event of its attempt.
+        with suppress(Exception):
+            self._follower.rest()
+        self._rested = time.monotonic()
 
     def _catch_up(self) -> bool:
         """Tell everything up to the journal's end. False when the time is over."""

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,12 +20,15 @@ from ablate.model.network import Network, build_network
 from ablate.recipe.policy import policy_word
 from ablate.recipe.strategy import phases_of
 from ablate.study.request import Compute, TrialRequest
+from ablate.training.feeds.rows import CacheUse
 from ablate.training.feeds.trained_part import TrainedPart, open_trained_part, train_sampling
 from ablate.training.loop.active_phase import ActivePhase, open_phase
-from ablate.training.loop.l2_sp import l2_sp_of
+from ablate.training.loop.fit import recorded_batches
+from ablate.training.loop.held_to import held_to
 from ablate.training.loop.step import TrainingSetup, autocast, train_batch
 from ablate.training.request_images import images_of
 from ablate.training.tasks import TrainTargets, make_task
+from ablate.training.transfer.record_source import record_source
 
 BREAKS_AT = 4.0
 """The test ends where the smoothed loss is so many times its least."""
@@ -63,14 +66,14 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     torch.set_num_threads(compute.threads)
     store = images_of(request)
     # The phases before it are not trained: the last one starts from the pretrained weights.
-    active = _open_last_phase(request, store, compute)
     setup = _setup(request, store, compute)
+    active = _open_last_phase(request, store, setup)
     rates: list[float] = []
     losses = Smoothed()
     with _own_generators(setup.seed, compute):
         active.network.train()
         batches = itertools.islice(_endless_batches(active, setup), n_steps)
-        for step, (inputs, labels) in enumerate(batches):
+        for step, batch in enumerate(batches):
             # Even steps of log(LR); with a single step it stays at the lowest.
             rate = lowest * (highest / lowest) ** (step / max(1, n_steps - 1))
             rates.append(rate)
@@ -78,7 +81,7 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
                 # Peaks are absolute: divided by the head's they are the ratios that every group
                 # keeps.
                 group["lr"] = peak / active.recipe.head_lr * rate
-            loss, _ = train_batch(active, setup, inputs, labels)
+            loss, _ = train_batch(active, setup, *batch)
             if losses.add(float(loss)):
                 break
     # a loss that is not finite is in no mean, its rate is left out with it
@@ -121,18 +124,25 @@ def read_range(rates: Sequence[float], losses: Sequence[float]) -> LrRange:
     )
 
 
-def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute) -> ActivePhase:
-    recipe = request.trial.recipe
-    seed = request.trial.seed
+def _build(request: TrialRequest, compute: Compute) -> Network:
+    shown = request.trial.shown
     network = build_network(
-        recipe,
+        request.trial.recipe,
         n_classes=request.n_classes,
-        image_size=request.trial.data.image_size,
-        seed=seed,
+        image_size=shown.image_size,
+        seed=request.trial.seed,
     )
+    network = replace(network, preprocessing=network.preprocessing.as_shown(shown))
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
+    return network
+
+
+def _open_last_phase(request: TrialRequest, store: ImageStore, setup: TrainingSetup) -> ActivePhase:
+    recipe = setup.recipe
+    compute = setup.compute
+    network = _build(request, compute)
 
     def open_unshared(now: Network, _n_epochs: int) -> TrainedPart:
         return open_trained_part(
@@ -143,7 +153,7 @@ def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute)
             autocast=lambda: autocast(compute),
             # No cache: rows of a test would push out those that trials share.
             sharing=None,
-            seed=seed,
+            seed=setup.seed,
         )
 
     return open_phase(
@@ -151,7 +161,7 @@ def _open_last_phase(request: TrialRequest, store: ImageStore, compute: Compute)
         recipe,
         len(phases_of(recipe)) - 1,
         open_trained_part=open_unshared,
-        l2_sp=l2_sp_of(network, recipe),
+        held_to=held_to(network, recipe, setup.source),
     )
 
 
@@ -162,6 +172,9 @@ def _setup(request: TrialRequest, store: ImageStore, compute: Compute) -> Traini
     rows = train_sampling(recipe, store, seed=seed).rows
     in_use = TrainTargets(store.targets("train").take(rows), store.class_names)
     task = make_task(request.trial.task, recipe, in_use, device=compute.device)
+    # Nothing is kept of this pass either.
+    uncached = request.model_copy(update={"cache": None})
+    source = record_source(uncached, store, compute, build=_build, use=CacheUse())
     return TrainingSetup(
         recipe=recipe,
         task=task,
@@ -170,19 +183,25 @@ def _setup(request: TrialRequest, store: ImageStore, compute: Compute) -> Traini
         select_by=request.trial.select_by,
         micro_batch=recipe.micro_batch or recipe.batch_size,
         policy=policy_word(recipe, source=request.trial.data.source),
+        source=source,
     )
 
 
-def _endless_batches(active: ActivePhase, setup: TrainingSetup) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of inputs (B, ...) and labels (B,), epoch after epoch."""
+def _endless_batches(
+    active: ActivePhase, setup: TrainingSetup
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """Batches of inputs (B, ...), labels (B,) and what LwF keeps, epoch after epoch."""
     for epoch in itertools.count():
         # An augmented view depends on the epoch, so that no pass shows the same images twice.
-        yield from active.trained_part.train.train(
+        batches = active.trained_part.train.train(
             policy=setup.policy,
             seed=setup.seed,
             epoch=epoch,
             batch_size=setup.recipe.batch_size,
         )
+        recorded = recorded_batches(active, setup, epoch=epoch)
+        for (inputs, labels), kept in zip(batches, recorded, strict=False):
+            yield inputs, labels, kept
 
 
 @contextmanager

@@ -42,6 +42,7 @@ from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
 from ablate.training.request_images import images_of
 from ablate.training.tasks import TrainTargets, make_task
+from ablate.training.transfer.record_source import record_source
 from ablate.training.trial_files import FILES, store_delta, store_description, store_predictions
 
 _LOG = logging.getLogger(__name__)
@@ -132,6 +133,8 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
     network = _network_for(request, store, compute, key=key)
     setup = _setup_for(request, store, compute, micro_batch=micro_batch)
     phases = _Phases(request, store, compute, CacheUse())
+    source = record_source(request, store, compute, build=_build, use=phases.use)
+    setup = replace(setup, source=source)
     with _seeded(trial.seed, compute):
         trained = _train(network, setup, phases, emit=emit)
     trained_part = trained.fit.trained_part
@@ -174,9 +177,9 @@ def _probe_key(request: TrialRequest, compute: Compute) -> Hashable | None:
     return probe_key(
         trial.recipe,
         n_classes=request.n_classes,
-        image_size=trial.data.image_size,
+        image_size=trial.shown.image_size,
         # with the part of an image that is seen, which the network's preprocessing holds
-        compute=(compute, trial.data.view, trial.data.crop_share),
+        compute=(compute, trial.shown),
     )
 
 
@@ -202,11 +205,10 @@ def _build(request: TrialRequest, compute: Compute) -> Network:
     network = build_network(
         trial.recipe,
         n_classes=request.n_classes,
-        image_size=trial.data.image_size,
+        image_size=trial.shown.image_size,
         seed=trial.seed,
     )
-    shown = network.preprocessing.shown(trial.data.view, trial.data.crop_share)
-    network = replace(network, preprocessing=shown)
+    network = replace(network, preprocessing=network.preprocessing.as_shown(trial.shown))
     network.module.to(compute.device)
     if compute.channels_last:
         network.module.to(memory_format=torch.channels_last)
@@ -289,6 +291,9 @@ def _checkpoint(request: TrialRequest, setup: TrainingSetup, network: Network) -
         "is_shared": request.cache is not None,
         "weights": network.weights.content or network.weights.digest,
     }
+    # Only where it learns: what was kept before there was such a thing stays readable.
+    if setup.source is not None:
+        identity["source_classifier"] = setup.source.classifier.digest
     spec = request.checkpoint
     if spec is None:
         return Checkpoint(None, identity=identity, every_s=0.0)

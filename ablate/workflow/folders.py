@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.errors import StoreError
+from ablate.files import home_folder
 from ablate.tracking.connectivity import sqlite_path, sqlite_url
 from ablate.tracking.databases import check_apart, check_database, with_driver
 
@@ -54,7 +55,7 @@ def find_folders(
     """
     # `or`, not a default: a variable that is set to nothing counts as unset.
     # Absolute from here on: workers and the journals' records must not depend on a working folder.
-    home = (home or Path(os.environ.get("ABLATE_HOME") or ".ablate")).absolute()
+    home = (home or home_folder()).absolute()
     check_utf8(home)
     data_dir = data_dir or Path(os.environ.get("ABLATE_DATA") or home / "data")
     tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home / MLFLOW)

@@ -32,6 +32,20 @@ class Request:
         question = self.grid.question or "no question in its first line"
         return f"grid {self.grid.name}: {question}"
 
+    @property
+    def data_dir(self) -> Path | None:
+        """The folder of the grid's file, where `data.path` begins with `./` and lies there.
+
+        Such a path counts from the file, as `ablate init` writes it; None for any other.
+        """
+        path = self.grid.data.path or ""
+        if self.file is None or not path.startswith("./"):
+            return None
+        folder = self.file.absolute().parent
+        if not (folder / path).exists():
+            return None
+        return folder
+
 
 def request(
     grid: Grid | Mapping[str, Any] | Path | str,

@@ -57,7 +57,7 @@ def write_again(folders: Folders) -> list[str]:
     # In the order of their beginning: the newest study is the newest in the new file, too.
     for folder in sorted(_studies(folders), key=_began):
         try:
-            grid_name = StudyFolder(folder).read_plan().record.grid_name
+            grid_name = StudyFolder(folder).read_record().grid_name
             missing = sync_study(folder, _store(folders, grid_name))
         except StoreError as error:
             _LOG.warning("%s was not written again: %s", folder.name, error)
@@ -138,7 +138,7 @@ def _write_files(folders: Folders, grid_name: str, *, study_id: str | None) -> b
     is_here = False
     for folder in _studies(folders):
         try:
-            record = StudyFolder(folder).read_plan().record
+            record = StudyFolder(folder).read_record()
             if record.grid_name == grid_name and study_id in (None, record.study_id):
                 is_here = True
                 sync_study(folder, _store(folders, grid_name))

@@ -65,6 +65,7 @@ class Study:
 
     @cached_property
     def _store(self) -> MlflowStore:
+        # Not in `__init__`: opening a store can ask a server, and a handle costs nothing.
         return open_store(self._folders, self.grid_name)
 
     @cached_property
@@ -126,6 +127,7 @@ class Study:
 
         Raises StoreError for a folder with other files, or that cannot be written.
         """
+        # Where `ablate run` and `ablate report` write it as well.
         out = Path("reports") / self.grid_name
         if folder is not None:
             out = Path(folder)
@@ -179,6 +181,7 @@ class Study:
         for name in map(str, arms):
             if _SCORE.fullmatch(name):
                 scores.append(name)
+        # Costs and identities are columns of `arms`; a notebook's page has no room for them.
         shown = arms[["arm", "is_baseline", "is_champion", "n_seeds", *scores]]
         states = []
         for state, count in self.trials["state"].value_counts().items():
@@ -200,6 +203,7 @@ def _named(stored: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
         if decoded.groups is not None:
             frame["group"] = decoded.groups
         frame["label"] = [_words(row, class_names) for row in memberships]
+        # Also where an image may have several labels: then the likeliest of them.
         top_classes = decoded.outputs.argmax(axis=1)
         frame["top_class"] = np.array(class_names, dtype=object)[top_classes]
         for index, name in enumerate(class_names):

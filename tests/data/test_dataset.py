@@ -183,9 +183,10 @@ def test_a_path_with_a_source_that_has_none(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_path(tmp_path: Path) -> None:
-    assert (
-        message_of(DataSpec(source="folder"), tmp_path)
-        == "source folder needs data.path: a folder or a CSV file below the data folder."
+    assert message_of(DataSpec(source="folder"), tmp_path) == (
+        f"data.path must be a folder or a CSV file below the data folder {tmp_path} where the "
+        "source is folder, got nothing; the data folder is set by --data-dir (make: DATA_DIR=...) "
+        "or ABLATE_DATA."
     )
 
 

@@ -63,7 +63,6 @@ def _message(data_dir: Path, path: str, task: TaskName = "classification") -> st
                 "point the data folder higher."
             ),
         ),
-        ("", "source folder needs data.path: a folder or a CSV file below the data folder."),
     ],
 )
 def test_what_can_be_no_path(tmp_path: Path, path: str, message: str) -> None:

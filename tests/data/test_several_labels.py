@@ -125,6 +125,14 @@ def test_splits_that_the_list_gives_are_taken(birds: Path) -> None:
     }
 
 
+def test_a_list_of_another_name_is_read_where_the_path_names_it(birds: Path) -> None:
+    former = _load(birds)
+    (birds / "birds" / "labels.csv").rename(birds / "birds" / "seen.csv")
+    now = _load(birds, SPEC.model_copy(update={"path": "birds/seen.csv"}))
+    assert now.facts.fingerprint == former.facts.fingerprint
+    assert (former.facts.title, now.facts.title) == ("birds", "seen")
+
+
 def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[..., Path]) -> None:
     assert _load(birds).remarks == ()
     for n in (90, 91):

@@ -85,8 +85,8 @@ select_by: test/macro_f1
         "  line 5: base.epochs: must be greater than or equal to 1, got 0",
         "  line 6: base.head_lr: must be a finite number, got nan",
         (
-            "  line 7: base.weights: must be auto, hub, torchvision, none or a path below the "
-            "working folder, without '..', got '../../etc/passwd'"
+            "  line 7: base.weights: must be auto, hub, torchvision, more, none or a path below "
+            "the working folder, without '..', got '../../etc/passwd'"
         ),
         "  line 8: base.freeze_depth: must be 'all' or an int, got 'al'; did you mean 'all'?",
         "  line 10: axes.freeze_depth[1]: must be 'all' or an int, got 'al'; did you mean 'all'?",

@@ -71,6 +71,11 @@ def test_the_loss_is_bce_whether_it_is_said_or_not() -> None:
             "data.sizes draws a subset that keeps their shares",
         ),
         (
+            "co_tuning: 1.0",
+            "co_tuning: must be 0 for task multilabel, got 1.0: its source classes are those of "
+            "one class, and here an image has several",
+        ),
+        (
             "classifier: knn",
             "classifier: must be linear for task multilabel, got 'knn': a fitted classifier gives "
             "an image one class",

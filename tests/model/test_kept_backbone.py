@@ -12,7 +12,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from ablate.model import kept_backbone
+from ablate.model import drawn_head, kept_backbone
 from ablate.model.network import Network, build_network
 from ablate.recipe.recipe import Recipe
 
@@ -113,6 +113,6 @@ def test_a_head_that_torch_cannot_reset_is_not_kept(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its parameters would be those of the trial that loaded it."""
-    monkeypatch.setattr(kept_backbone, "classifier_names", lambda module: ())
+    monkeypatch.setattr(drawn_head, "classifier_names", lambda module: ())
     network(str(weights))
     assert not kept_backbone._kept

@@ -158,6 +158,10 @@ def test_fields_of_training_change_nothing_of_a_network(weights: str) -> None:
         "loss": "focal",
         "class_weights": "balanced",
         "label_smoothing": 0.2,
+        "lwf": 1.0,
+        "co_tuning": 1.0,
+        "delta": 1.0,
+        "bss": 1.0,
     }
     assert changed.keys() <= kept_probe._OF_TRAINING
     assert_equal(

@@ -501,3 +501,9 @@ def test_paths_that_no_file_system_takes(path: str, old: str, new: str, place: s
             f"the name of each file and folder, got {shown}"
         )
     ]
+
+
+@pytest.mark.parametrize("word", ["auto", "hub", "torchvision", "more", "none"])
+def test_a_word_for_weights_is_no_file(word: str) -> None:
+    assert meaning("weights", word) == word
+    assert meaning("weights", f"./{word}") == ("file", word)

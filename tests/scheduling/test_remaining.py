@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ablate.recipe.recipe import Recipe
 from ablate.scheduling.remaining import Left, StudyClock
-from ablate.scheduling.trial_costs import COSTLESS, RATIO_POWER, kind_of, prior
+from ablate.scheduling.trial_costs import COSTLESS, RATIO_POWER, prior, timed_kind
 from ablate.study.trial_facts import TrialFacts
 from ablate.tracking.events import (
     EpochEnded,
@@ -163,9 +163,10 @@ def test_trials_that_are_tried_again_and_those_not_proposed_yet_count() -> None:
 
 def test_learning_rates_make_no_kind_and_epochs_do() -> None:
     assert set(Recipe.model_fields) >= COSTLESS
-    assert kind_of(Recipe(head_lr=0.1, lr_ratio=1.0)) == kind_of(Recipe())
-    assert kind_of(Recipe(epochs=3)) != kind_of(Recipe())
+    assert timed_kind(Recipe(head_lr=0.1, lr_ratio=1.0)) == timed_kind(Recipe())
+    assert timed_kind(Recipe(epochs=3)) != timed_kind(Recipe())
     assert prior(Recipe(freeze_depth=0)) > prior(Recipe(freeze_depth=-1)) > prior(Recipe())
+    assert prior(Recipe(freeze_depth=-1, delta=0.1)) > prior(Recipe(freeze_depth=-1))
 
 
 def test_imports_and_a_prefix_that_others_share_are_not_taken_for_the_cost_of_a_trial() -> None:

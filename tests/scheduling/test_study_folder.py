@@ -32,6 +32,7 @@ def test_what_was_written_is_read_and_one_of_the_former_version_too(tmp_path, pl
     assert folder.read_plan() == plan
     assert "crc" not in json.loads((V1 / STUDY).read_text())
     assert StudyFolder(V1).read_plan() == plan
+    assert folder.read_record() == StudyFolder(V1).read_record() == plan.record
     assert caplog.messages == []
 
 
@@ -76,6 +77,8 @@ def test_a_damaged_plan_is_taken_from_its_copy_and_said(tmp_path, plan, content,
     (tmp_path / STUDY).write_bytes(content)
     assert folder.read_plan() == plan
     (said,) = caplog.messages
+    assert folder.read_record() == plan.record
+    assert caplog.messages == [said, said]
     assert re.fullmatch(
         rf"{tmp_path}/study\.json cannot be read \(.*\); its copy study\.copy\.json is taken, "
         r"and running the grid again writes both",

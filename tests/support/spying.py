@@ -52,7 +52,7 @@ def spy(
         epochs[0] = done.n_epochs
         return train_epoch(active, setup, done)
 
-    def batch(active, setup, inputs, labels):
+    def batch(active, setup, *batch):
         names = {
             id(parameter): name for name, parameter in active.network.module.named_parameters()
         }
@@ -60,6 +60,8 @@ def spy(
             names[id(one)]: group["lr"]
             for group in active.optimizer.param_groups
             for one in group["params"]
+            # the source classifier learns beside the network
+            if not group["name"].startswith("source/")
         }
         step = Step(
             active,
@@ -68,7 +70,7 @@ def spy(
             has_momentum=bool(active.optimizer.state),
             before=tensors(active),
         )
-        loss, norm = train_batch(active, setup, inputs, labels)
+        loss, norm = train_batch(active, setup, *batch)
         step.after, step.loss, step.norm = tensors(active), float(loss), float(norm)
         step.gradients = {
             name: one.grad.clone()

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from support import TESTS
 from support.toy_store import publish_all
 from support.toy_study import (
@@ -159,8 +160,53 @@ def test_artifacts_lie_beside_the_sqlite_file(uri, client, tmp_path):
     )
 
 
+def test_what_an_attempt_is_told_in_one_go_is_written_in_one_call(uri, tmp_path, monkeypatch):
+    record, (trial, *_) = toy_study()
+    store = MlflowStore(uri, "toy")
+    store.start_study(record, {})
+    batches = []
+    log_batch = MlflowClient.log_batch
+
+    def count(*args, **kwargs):
+        batches.append(args)
+        return log_batch(*args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", count)
+    for event in toy_events(trial, folder=tmp_path / "1"):
+        store.publish(event, trial=trial, folder=tmp_path / "1")
+    assert len(batches) == 1
+    store.rest()
+    assert len(batches) == 1  # nothing was left
+
+
+def trial_run(client: MlflowClient) -> Run:
+    """The one run of an attempt."""
+    (experiment,) = [one for one in client.search_experiments() if one.name == "toy"]
+    (run,) = client.search_runs(
+        [experiment.experiment_id], filter_string="tags.`ablate.kind` = 'trial'"
+    )
+    return run
+
+
+def test_what_is_held_of_an_attempt_that_goes_on_is_written_at_rest(uri, client, tmp_path):
+    record, (trial, *_) = toy_study()
+    store = MlflowStore(uri, "toy")
+    store.start_study(record, {})
+    for event in toy_events(trial, folder=tmp_path / "1")[:2]:
+        store.publish(event, trial=trial, folder=tmp_path / "1")
+    run = trial_run(client)
+    assert (run.info.status, run.data.params, run.data.metrics) == ("RUNNING", {}, {})
+    store.rest()
+    run = trial_run(client)
+    assert run.data.params["backbone"] == trial.recipe.backbone
+    assert run.data.metrics["epoch/train/loss"] == 1.0
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.digest
+
+
 def test_a_study_is_read_back_with_one_run_a_trial(uri, tmp_path):
     store, record, trials = publish_all(uri, tmp_path)
+    store.rest()
     study = store.read_study("toy")
     assert study.record == record
     assert study.tracking_uri == uri

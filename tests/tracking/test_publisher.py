@@ -20,6 +20,8 @@ class Server:
         self.answers = True
         self.n_refusals = 0
         self.refused: set[str] = set()
+        self.rested: list[list[str]] = []
+        self.has_rested = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
 
@@ -31,6 +33,12 @@ class Server:
 
     def tell(self, event: Event) -> None:
         self._hear(name(event))
+
+    def rest(self) -> None:
+        """Apart from what is told: when silence comes, the machine decides."""
+        self.rested.append(list(self.told))
+        self.has_rested.set()
+        raise ConnectionError("a rest that fails comes again with the attempt's next event")
 
     def settle(self) -> None:
         self._hear("settle")
@@ -120,6 +128,26 @@ def test_following_never_waits(server, journal):
     server.gate.set()
     publisher.close("FINISHED")
     assert server.told[2:-1] == names("a")
+
+
+def test_a_follower_rests_in_silence_and_hears_what_comes_then(server, journal, monkeypatch):
+    monkeypatch.setattr(module, "_REST_AFTER_S", 0.01)
+    write(journal, attempt("a")[:1])
+    publisher = follow(journal, server)
+    assert server.has_rested.wait(20)
+    assert server.rested == [["begin", "a.start", "settle"]]
+    write(journal, attempt("a")[1:], publisher)
+    assert publisher.close("FINISHED").n_attempts == 0
+    assert server.told == ["begin", "a.start", "settle", *names("a")[1:], "FINISHED"]
+
+
+def test_a_follower_that_is_never_left_in_silence_rests_too(server, journal, monkeypatch):
+    monkeypatch.setattr(module, "_REST_AFTER_S", 60)
+    monkeypatch.setattr(module, "_REST_EVERY_S", 0)
+    write(journal, attempt("a")[:1])
+    publisher = follow(journal, server)
+    assert server.has_rested.wait(20)
+    publisher.close("FINISHED")
 
 
 def test_a_server_that_comes_back_hears_everything_once(server, journal, monkeypatch):

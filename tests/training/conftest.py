@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from ablate.data.build_store import build_store
 from ablate.data.dataset import DataSet, Split
 from ablate.data.store import ImageStore
-from ablate.model.backbone import preprocessing_of
+from ablate.model.backbone import create_backbone, preprocessing_of
 from ablate.recipe.recipe import Recipe
 from ablate.study.record import DataFacts
 from ablate.study.request import CacheSpec, Compute, TrialRequest
 from ablate.study.trial import DataSpec, Trial
 
 IMAGE_SIZE = 64
+N_SOURCE = 7
+"""Classes that the weights of `pretrained` know."""
 CLASSES = ("warm", "cold", "striped")
 COUNTS = {"train": (8, 6, 5), "val": (4, 4, 4), "test": (5, 4, 4)}
 
@@ -78,6 +81,20 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ImageSto
         )
 
     return build
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, str]]:
+    """Backbone -> the fields of a recipe that starts from a file with its source classifier."""
+    monkeypatch.chdir(tmp_path)
+
+    def save(backbone: str = "test_efficientnet") -> dict[str, str]:
+        torch.manual_seed(5)
+        module = create_backbone(backbone, n_classes=N_SOURCE, image_size=IMAGE_SIZE)
+        save_file(module.state_dict(), f"{backbone}.safetensors")
+        return {"backbone": backbone, "weights": f"{backbone}.safetensors"}
+
+    return save
 
 
 @pytest.fixture

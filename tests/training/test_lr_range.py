@@ -43,9 +43,9 @@ def test_an_arm_is_tried_with_its_ratios_and_nothing_is_kept(make_request, monke
     seen = []
     train_batch = module.train_batch
 
-    def batch(active, setup, inputs, labels):
+    def batch(active, setup, *batch):
         seen.append({group["name"]: group["lr"] for group in active.optimizer.param_groups})
-        return train_batch(active, setup, inputs, labels)
+        return train_batch(active, setup, *batch)
 
     monkeypatch.setattr(module, "train_batch", batch)
     request = make_request(

@@ -56,7 +56,7 @@ def _result(request: TrialRequest) -> tuple[Any, ...]:
     return epochs, scores, outcome.best_epoch, outcome.facts, predictions, delta
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_probes_in_a_row_equal_probes_alone(make_request, tmp_path: Path, precision: str) -> None:
     def request(probe: dict[str, Any]) -> TrialRequest:
         fields = {"freeze_depth": "all", "weights": "weights.safetensors", **probe}

@@ -65,6 +65,10 @@ class Counting(BuiltFacts):
         self.asked.append("weights")
         return super().check_weights(recipe, image_size=image_size)
 
+    def check_source_classifier(self, recipe: Recipe) -> None:
+        self.asked.append("source classifier")
+        super().check_source_classifier(recipe)
+
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
         self.asked.append("cost")
         return super().prefix_cost(backbone, image_size, depth)

@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from ablate.cli import app
+from ablate.model.backbone import create_backbone
 from ablate.reporting.verify_report import verify_report
 from ablate.targets.codecs import CODECS, SplitPredictions
 from ablate.tracking.mlflow_store import MlflowStore
@@ -217,3 +220,18 @@ def test_predictions_hold_the_labels_as_they_were_given(switches: Path, tracking
     assert [";".join(np.array(order)[row == 1]) for row in _decoded(frame).targets.array] == [
         ";".join(sorted(filter(None, given[image_id].split(";")))) for image_id in frame["image_id"]
     ]
+
+
+@pytest.mark.slow
+def test_labels_are_learned_beside_what_pretraining_knew(switches: Path, tracking_uri: str) -> None:
+    """Co-Tuning is refused for such images; the others ask nothing of labels."""
+    torch.manual_seed(0)
+    known = create_backbone("test_efficientnet", n_classes=7, image_size=32)
+    save_file(known.state_dict(), switches / "known.safetensors")
+    path = switches / "held.yaml"
+    text = GRID.replace("MORE", "freeze_depth: -1, mixup: 0.2, lwf: 1.0, delta: 1.0, bss: 0.01")
+    text = text.replace("weights: none", "weights: known.safetensors")
+    path.write_text(text.replace("AXES", "head_lr: [1.0e-3, 1.0e-2]").replace("[0, 1]", "[0]"))
+    result = CliRunner().invoke(app, ["run", str(path), "--workers", "1"])
+    assert result.exit_code == 0, result.output + str(result.exception)
+    assert "trials: 2 completed now, 0 before, 0 failed" in result.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 _MASKS = {
@@ -67,12 +67,19 @@ def masks_among(images: Sequence[Path]) -> list[Path]:
 
 
 def _is_mask_of_one(stem: str, stems: set[str]) -> bool:
+    return image_of_mask(stem, stems) is not None
+
+
+def image_of_mask(stem: str, stems: Collection[str]) -> str | None:
+    """Return the stem of the image whose mask is called `stem`; None where it is no mask."""
     # Only beside its image: `depth_3.png` alone in its folder is a photograph of a class.
     at_the_end = _MASK_AT_THE_END.fullmatch(stem)
     at_the_front = _MASK_AT_THE_FRONT.fullmatch(stem)
     if at_the_end is not None and at_the_end[1] in stems:
-        return True
-    return at_the_front is not None and at_the_front[2] in stems
+        return at_the_end[1]
+    if at_the_front is not None and at_the_front[2] in stems:
+        return at_the_front[2]
+    return None
 
 
 def called_alike(image_ids: Sequence[str]) -> list[str]:

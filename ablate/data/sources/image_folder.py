@@ -23,6 +23,7 @@ from ablate.study.trial import DataSpec
 # Nobody numbers their own folders: what was in them is known by the digest of every image.
 VERSION = "unversioned; see the fingerprint"
 _WHAT = "a folder or a CSV file"
+_SET_BY = "the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA."
 _N_NAMED = 5
 # What people give in place of a folder, and what is to be done about it; see `_way_out`.
 _ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
@@ -91,7 +92,10 @@ def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
     Raises NotAvailable where there is nothing, DataError where it leads outside or is no path.
     """
     if not spec.path:
-        raise DataError(f"source folder needs data.path: {what} below the data folder.")
+        raise DataError(
+            f"data.path must be {what} below the data folder {escaped(str(data_dir))} where the "
+            f"source is folder, got nothing; {_SET_BY}"
+        )
     path = below(data_dir, spec.path, what="data.path")
     try:
         # Three ways to have nothing: only a path that is not there at all lets a fallback stand in.
@@ -110,8 +114,7 @@ def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
         return path
     raise kind(
         f"data.path must be {what} below the data folder {escaped(str(data_dir))}, got "
-        f"'{escaped(spec.path)}', {reason}; the data folder is set by --data-dir "
-        "(make: DATA_DIR=...) or ABLATE_DATA."
+        f"'{escaped(spec.path)}', {reason}; {_SET_BY}"
     )
 
 

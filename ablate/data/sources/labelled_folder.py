@@ -1,6 +1,6 @@
 """folder, for task multilabel: your own images with any number of labels each.
 
-They are listed in `labels.csv` of the folder that `data.path` names.
+They are listed in `labels.csv` of the folder that `data.path` names, or in the CSV that it names.
 """
 
 from __future__ import annotations
@@ -32,18 +32,26 @@ def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
     Raises NotAvailable where the folder does not exist, DataError where it leads outside or the
     list is wrong.
     """
-    root = data_path(spec, data_dir=data_dir, what=f"a folder with {LABELS}")
-    _check_has_list(root, spec)
-    class_names, items = read_labels(root / LABELS, data_dir=data_dir, also=rule_columns(spec))
+    path = data_path(spec, data_dir=data_dir, what=f"a folder with {LABELS}")
+    table = path
+    title = path.stem
+    unread: list[str] = []
+    # a folder may be called `birds.csv`
+    if path.is_dir() or path.suffix.lower() != ".csv":
+        _check_has_list(path, spec)
+        table = path / LABELS
+        title = path.name
+        unread = _unread(path)
+    class_names, items = read_labels(table, data_dir=data_dir, also=rule_columns(spec))
     return Collection(
-        title=root.name,
+        title=title,
         version=VERSION,
         licence="not stated",
-        origin=f"data.path {relative_to(root, data_dir)}",
+        origin=f"data.path {relative_to(path, data_dir)}",
         is_synthetic=False,
         class_names=class_names,
         items=items,
-        remarks=(*unlisted_remarks(root / LABELS, items), *_unread(root)),
+        remarks=(*unlisted_remarks(table, items), *unread),
     )
 
 

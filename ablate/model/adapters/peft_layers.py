@@ -134,7 +134,7 @@ def _lora_config(recipe: Recipe, targets: Sequence[str], *, use_dora: bool) -> A
 
 def _exactly(names: Sequence[str]) -> str:
     """A pattern for peft; a list would also match by suffix: "conv1" is in every ResNet block."""
-    return "|".join(re.escape(name) for name in names)
+    return "|".join(map(re.escape, names))
 
 
 def _inject(
@@ -149,7 +149,7 @@ def _inject(
     from peft import inject_adapter_in_model  # type: ignore[attr-defined,unused-ignore]
 
     # by identity: to wrap a layer renames the parameters that it had
-    before = {id(parameter) for parameter in module.parameters()}
+    before = set(map(id, module.parameters()))
     # low_cpu_mem_usage makes new parameters on the meta device
     inject_adapter_in_model(config, module, low_cpu_mem_usage=site.seed is None)
     names = []

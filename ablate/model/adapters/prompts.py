@@ -17,6 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ablate.errors import SpecError
+from ablate.in_order import present
 from ablate.model.adapters._base import (
     Adapters,
     AdapterSite,
@@ -106,4 +107,4 @@ def _called_blocks(site: AdapterSite) -> tuple[str, ...]:
         match = re.match(r"blocks\.\d+(?=\.)", name)
         if match:
             blocks[match[0]] = None
-    return tuple(name for name in blocks if name in site.called)
+    return tuple(present(blocks, among=site.called))

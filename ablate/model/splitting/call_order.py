@@ -47,7 +47,7 @@ def learning_modules(network: Network) -> set[str]:
         if parameter.requires_grad:
             learning.add(owner_of(name))
     # in training mode a BatchNorm moves its statistics without any gradient
-    resting = {id(module) for module in network.boundary.resting}
+    resting = set(map(id, network.boundary.resting))
     for name, child in network.module.named_modules():
         has_statistics = getattr(child, "running_mean", None) is not None
         if has_statistics and id(child) not in resting:

@@ -9,15 +9,27 @@ import torch
 
 from ablate.errors import WeightsError
 from ablate.model.weights.bundled import BUNDLES
+from ablate.model.weights.more.packages import more_of
 
 _HUB_SECONDS = 8.0
 """How long the hub may take to answer its first question."""
 _FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
 """What timm looks for in a repository of the hub."""
-WAYS_OUT = (
-    f"Ways out: a backbone with bundled weights ({', '.join(BUNDLES)}), weights: PATH of a file, "
-    "weights: none (random), or a network"
-)
+
+
+def ways_out(backbone: str) -> str:
+    """Return what can be done where the hub does not give the weights of a backbone."""
+    ways = [
+        f"a backbone with bundled weights ({', '.join(BUNDLES)})",
+        "weights: PATH of a file",
+        "weights: none (random)",
+        "or a network",
+    ]
+    more = more_of(backbone)
+    if more is not None:
+        # Named with what it is: it is not what the hub would have given.
+        ways.insert(0, f"weights: more ({more.nature})")
+    return f"Ways out: {', '.join(ways)}"
 
 
 def check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
@@ -28,7 +40,8 @@ def check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
     """
     if not hub_id and not url:
         raise WeightsError(
-            f"weights of {backbone} must come from the timm hub, which has none for it. {WAYS_OUT}"
+            f"weights of {backbone} must come from the timm hub, which has none for it. "
+            f"{ways_out(backbone)}"
         )
     if cached_at(hub_id, url) is not None:
         return
@@ -42,7 +55,7 @@ def check_hub(backbone: str, hub_id: str | None, url: str | None) -> None:
     if reason:
         raise WeightsError(
             f"weights of {backbone} must come from the timm hub, which cannot be reached "
-            f"({reason}). {WAYS_OUT}"
+            f"({reason}). {ways_out(backbone)}"
         )
 
 

@@ -16,14 +16,14 @@ from ablate.files import inside
 from ablate.model.backbone import Pooling, create_backbone, pretrained_cfg_of
 from ablate.model.backbone_facts import ImageSize
 from ablate.model.weights.bundled import bundle_of, bundled_file, bundled_tensors, place_by_position
-from ablate.model.weights.hub import WAYS_OUT, cached_at, check_hub
-from ablate.model.weights.place_file import place_file, trunk_tensors
+from ablate.model.weights.hub import cached_at, check_hub, ways_out
+from ablate.model.weights.more.kept_file import place_more
+from ablate.model.weights.more.packages import more_file
+from ablate.model.weights.place_file import Placed, place_file, trunk_tensors
 from ablate.model.weights.read_file import shown
 from ablate.model.weights.tensor_values import digest_of_tensors, odd_values
 from ablate.model.weights.torchvision_weights import load_torchvision
-
-# what `weights` may say besides a path; for "did you mean"
-_WORDS = ("auto", "hub", "torchvision", "none")
+from ablate.recipe.paths import WEIGHTS_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,9 @@ def weight_file(backbone: str, weights: str) -> Path | None:
         return None
     if weights == "auto" and bundle is not None:
         return bundled_file(bundle)
+    if weights == "more":
+        # The package's, not the one converted from it: that is made when it is needed.
+        return more_file(backbone)
     if weights in ("auto", "hub"):
         return cached_at(cfg.hf_hub_id, cfg.url)
     return Path(weights)
@@ -89,7 +92,35 @@ def load_backbone(
         return _from_hub(backbone, create)
     if weights == "torchvision":
         return _from_torchvision(backbone, create)
+    if weights == "more":
+        return _from_more(backbone, create)
     return _from_file(backbone, weights, create)
+
+
+def existing_file(weights: str) -> Path:
+    """Return the file that a path means. Raises WeightsError.
+
+    One written in a grid file stays below the working folder, wherever links lead.
+    """
+    try:
+        is_there = bool(weights.strip()) and Path(weights).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        is_there = False
+    if not is_there:
+        near = difflib.get_close_matches(weights, WEIGHTS_WORDS, n=1, cutoff=0.5)
+        hint = ""
+        if near:
+            hint = f"; did you mean {near[0]}?"
+        raise WeightsError(
+            "weights must be auto, hub, torchvision, more, none or the path of a file, "
+            f"and there is no file {shown(weights)!r}{hint}"
+        )
+    if not Path(weights).is_absolute() and inside(Path(), weights) is None:
+        raise WeightsError(
+            f"weights must stay below the working folder, {shown(weights)!r} leads out of it "
+            "through a link or '..'; copy the file there, or run from a folder that holds both"
+        )
+    return Path(weights)
 
 
 def digest_of(module: nn.Module, head_names: Sequence[str]) -> str:
@@ -123,7 +154,7 @@ def _from_hub(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise WeightsError(
             f"weights of {backbone} must load from the timm hub, which answered and failed "
-            f"({reason}). {WAYS_OUT}"
+            f"({reason}). {ways_out(backbone)}"
         ) from error
     trunk = trunk_tensors(module)
     # the first fault is enough to send them back
@@ -131,7 +162,7 @@ def _from_hub(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
     if odd is not None:
         raise WeightsError(
             f"weights of {backbone} from the timm hub must be finite numbers; {odd}. "
-            f"Remove them from the hub's cache. {WAYS_OUT}"
+            f"Remove them from the hub's cache. {ways_out(backbone)}"
         )
     # timm has just fetched it
     path = cached_at(cfg.hf_hub_id, cfg.url)
@@ -149,38 +180,24 @@ def _from_torchvision(backbone: str, create: Callable[..., nn.Module]) -> Loaded
     return Loaded(module, source, content)
 
 
+def _from_more(backbone: str, create: Callable[..., nn.Module]) -> Loaded:
+    # before the network is made: a missing package is told at once
+    more_file(backbone)
+    module = create()
+    source, placed = place_more(module, backbone)
+    return Loaded(module, _with_notes(source, placed), placed.content, placed.pooling)
+
+
 def _from_file(backbone: str, weights: str, create: Callable[..., nn.Module]) -> Loaded:
     # before the network is made: a wrong path is told at once
-    path = _existing_file(weights)
+    path = existing_file(weights)
     module = create()
     placed = place_file(module, path, backbone=backbone)
-    source = f"file {shown(path.name)}"
-    if placed.notes:
-        source = f"{source} ({placed.notes})"
+    source = _with_notes(f"file {shown(path.name)}", placed)
     return Loaded(module, source, placed.content, placed.pooling)
 
 
-def _existing_file(weights: str) -> Path:
-    """The file that a path means.
-
-    One written in a grid file stays below the working folder, wherever links lead.
-    """
-    try:
-        is_there = bool(weights.strip()) and Path(weights).exists()
-    except (OSError, ValueError):  # a name that no file can have
-        is_there = False
-    if not is_there:
-        near = difflib.get_close_matches(weights, _WORDS, n=1, cutoff=0.5)
-        hint = ""
-        if near:
-            hint = f"; did you mean {near[0]}?"
-        raise WeightsError(
-            "weights must be auto, hub, torchvision, none or the path of a file, and there is no "
-            f"file {shown(weights)!r}{hint}"
-        )
-    if not Path(weights).is_absolute() and inside(Path(), weights) is None:
-        raise WeightsError(
-            f"weights must stay below the working folder, {shown(weights)!r} leads out of it "
-            "through a link or '..'; copy the file there, or run from a folder that holds both"
-        )
-    return Path(weights)
+def _with_notes(source: str, placed: Placed) -> str:
+    if placed.notes:
+        return f"{source} ({placed.notes})"
+    return source

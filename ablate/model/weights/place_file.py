@@ -40,6 +40,8 @@ _NOT_TRUNK = (*_HEADS, "decoder.", "decoder_", "mask_token", "queue")
 """How names begin that are the pretraining task's own."""
 _MOMENTUM = ("encoder_k", "momentum_encoder", "teacher_momentum")
 """What the prefix of an encoder contains that follows another one without gradients."""
+_PROJECTING = ("encoder", "backbone", "online", "student", "teacher")
+"""What the prefix of a self-supervised encoder contains: its last layer knows no classes."""
 _N_LISTED = 5
 _N_PARTS_LISTED = 20
 """Parts that a file holds besides the trunk, as many as are named."""
@@ -113,6 +115,18 @@ def place_file(module: nn.Module, path: Path, *, backbone: str) -> Placed:
         for name, tensor in match.tensors.items():
             match.wanted[name].copy_(tensor)
     return Placed(_notes(module, file, match), _pooling(module, encoder), digest_of_tensors(trunk))
+
+
+def encoder_tensors(module: nn.Module, path: Path) -> Mapping[str, Tensor]:
+    """Return what a file holds of a network with its classifier, by timm's names where it has them.
+
+    Nothing where the file is of a contrastive pretraining: what stands in the classifier's place
+    there is a projection. Raises WeightsError where it cannot be read.
+    """
+    file = _unpack(module, path)
+    if any(word in file.prefix for word in _PROJECTING):
+        return {}
+    return file.encoder
 
 
 def trunk_tensors(module: nn.Module) -> dict[str, Tensor]:

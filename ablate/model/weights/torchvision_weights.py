@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -47,6 +48,33 @@ def load_torchvision(
     `check_reach` is asked first whether the address can be reached. Raises WeightsError for an
     architecture without such weights, listing those that have them.
     """
+    fetched = _fetch(backbone, check_reach=check_reach)
+    place_torchvision(module, fetched.state, is_ordered=fetched.is_ordered)
+    return fetched.source, digest_of_tensors(fetched.state)
+
+
+def torchvision_tensors(
+    module: nn.Module, backbone: str, *, check_reach: Callable[[str], None]
+) -> Mapping[str, Tensor]:
+    """Return torchvision's default weights, classifier and all, by the names that timm has.
+
+    `module` is the network with torchvision's number of classes. Raises WeightsError as
+    `load_torchvision` does.
+    """
+    fetched = _fetch(backbone, check_reach=check_reach)
+    return _by_timms_names(module, fetched.state, is_ordered=fetched.is_ordered)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    state: Mapping[str, Tensor]
+    source: str
+    """E.g. `torchvision resnet18 IMAGENET1K_V1`."""
+    is_ordered: bool
+    """Whether names differ from timm's, and the order does not."""
+
+
+def _fetch(backbone: str, *, check_reach: Callable[[str], None]) -> _Fetched:
     architecture = split_model_name_tag(backbone)[0]
     name = {**BY_NAME, **BY_ORDER}.get(architecture)
     if name is None:
@@ -68,8 +96,16 @@ def load_torchvision(
             f"weights of torchvision's {name} must load, they do not ({reason}); "
             "weights: PATH takes a file"
         ) from error
-    place_torchvision(module, state, is_ordered=architecture in BY_ORDER)
-    return f"torchvision {name} {weights.name}", digest_of_tensors(state)
+    return _Fetched(state, f"torchvision {name} {weights.name}", architecture in BY_ORDER)
+
+
+def _by_timms_names(
+    module: nn.Module, state: Mapping[str, Tensor], *, is_ordered: bool
+) -> dict[str, Tensor]:
+    if not is_ordered:
+        return dict(state)
+    # a different number of tensors is refused where the trunk is placed
+    return dict(zip(module.state_dict(), state.values(), strict=False))
 
 
 def place_torchvision(module: nn.Module, state: Mapping[str, Tensor], *, is_ordered: bool) -> None:
@@ -78,17 +114,13 @@ def place_torchvision(module: nn.Module, state: Mapping[str, Tensor], *, is_orde
     Raises WeightsError unless every trunk tensor is placed.
     """
     # the whole state: an order is only an order with the classifier in it
-    names = list(module.state_dict())
-    tensors = dict(state)
-    if is_ordered:
-        # a different number of tensors is refused below
-        tensors = dict(zip(names, state.values(), strict=False))
+    tensors = _by_timms_names(module, state, is_ordered=is_ordered)
     trunk = trunk_tensors(module)
     astray = []
     for name, tensor in trunk.items():
         if name not in tensors or tensors[name].shape != tensor.shape:
             astray.append(name)
-    if astray or len(state) != len(names):
+    if astray or len(state) != len(module.state_dict()):
         raise WeightsError(
             "torchvision's weights must place every trunk tensor, they do not: "
             f"{', '.join(astray[:_N_LISTED])}; is it another version of torchvision?"

@@ -16,10 +16,10 @@ from ablate.reporting.evidence.arm_gaps import ArmGap
 from ablate.reporting.evidence.choices import Choice, choices
 from ablate.reporting.evidence.effects import Effects
 from ablate.reporting.evidence.frames import trial_frame
-from ablate.reporting.evidence.scores import StudyScores
+from ablate.reporting.evidence.scored_study import scored_study
 from ablate.reporting.evidence.second_stage_runs import widened_study
-from ablate.reporting.predictions.read import Predictions, read_study
-from ablate.reporting.predictions.replicates import replicate_arrays
+from ablate.reporting.predictions.read import Predictions
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord
 from ablate.study.trial import is_better
 from ablate.tracking.records import PublishedStudy
@@ -79,9 +79,8 @@ def whole_choices(
     if record.around is None or not record.around.arms:
         return tuple(found)
     # The design's arms come first, as in the study: effects name arms by their places.
-    whole = widened_study(study, {arm.arm_id for arm in record.all_arms})
-    replicates = replicate_arrays(read_study(whole, predictions), whole.record)
-    scores = StudyScores(whole.record, trial_frame(whole), replicates)
+    whole = widened_study(study, arms_by_id(record.all_arms))
+    scores = scored_study(whole, predictions)
     return choices(scores, best=best, effects=effects, to_baseline=to_baseline)
 
 
@@ -91,5 +90,5 @@ def added_arms(study: PublishedStudy) -> AddedArms | None:
     if not added:
         return None
     # apart from the design's arms, whose frame must not change when results add some
-    alone = widened_study(study, {arm.arm_id for arm in added})
+    alone = widened_study(study, arms_by_id(added))
     return AddedArms(added, trial_frame(alone))

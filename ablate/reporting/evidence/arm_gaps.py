@@ -10,6 +10,7 @@ effect's, else the gap's. Only an explored main effect, beside declared question
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -128,8 +129,8 @@ def _judged_together(
     metric = primary_metric(record)
     scores = study.array(metric)
     # `beside`, not `pairs`: the noise is that of all gaps, whoever answers them
-    span = Span.of([gap(*pair) for pair in beside], scores)
-    contrasts = [gap(*pair) for pair in pairs]
+    span = Span.of(list(itertools.starmap(gap, beside)), scores)
+    contrasts = list(itertools.starmap(gap, pairs))
     values = estimates(contrasts, scores, study.replicates.get(metric), span=span)
     margin = record.margin_of_score
     is_lower_better = is_better_when_low(metric)

@@ -16,6 +16,7 @@ from ablate.reporting.evidence.scores import score_array
 from ablate.reporting.statistics.contrast import alone
 from ablate.reporting.statistics.estimate import estimates
 from ablate.reporting.statistics.verdict import ALPHA
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
 from ablate.study.tasks import task_of
 
@@ -32,15 +33,14 @@ def with_intervals(
     other their variance.
     """
     added = arms.copy()
-    arm_ids = [arm.arm_id for arm in record.arms]
-    contrasts = [alone(place) for place in range(len(arm_ids))]
+    contrasts = list(map(alone, range(len(record.arms))))
     for metric in judged_metrics(record):
         # no trial completed, so no column was made
         if f"{metric}/mean" not in arms:
             continue
         scores = score_array(record, trials, metric)
         found = estimates(contrasts, scores, replicates.get(metric))
-        of_arm = dict(zip(arm_ids, found, strict=True))
+        of_arm = dict(zip(arms_by_id(record.arms), found, strict=True))
         # the frame is sorted by score, the estimates stand in the order of the record
         halves = np.array([of_arm[arm_id].half_width(ALPHA) for arm_id in arms["arm_id"]])
         # an interval of a score ends where the score does: a macro F1 is never above 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ablate.recipe.levels import level_text
 from ablate.reporting.statistics.contrast import Contrast
+from ablate.study.arm_record import arm_places
 from ablate.study.record import StudyRecord
 
 Cell = tuple[str, ...]
@@ -68,6 +69,11 @@ class Comparison:
             return self.asked
         named = zip(self.axes, self.levels, strict=True)
         return " x ".join(f"{axis}={level}" for axis, level in named)
+
+
+def contrasts_of(comparisons: Iterable[Comparison]) -> list[Contrast]:
+    """The contrast of each, for the estimates of a family."""
+    return [comparison.contrast for comparison in comparisons]
 
 
 def questions(record: StudyRecord, *, scored: Container[str]) -> tuple[Comparison, ...]:
@@ -239,8 +245,7 @@ class _Cells:
 
     @classmethod
     def of(cls, record: StudyRecord, scored: Container[str]) -> _Cells:
-        places = {arm.arm_id: place for place, arm in enumerate(record.arms)}
-        return cls(tuple(record.axes), arm_of_cell(record), places, scored)
+        return cls(tuple(record.axes), arm_of_cell(record), arm_places(record.arms), scored)
 
     @cached_property
     def _cells_at(self) -> dict[tuple[int, str], list[Cell]]:

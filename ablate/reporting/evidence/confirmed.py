@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.reporting.evidence.frames import trial_frame
 from ablate.reporting.evidence.judged_metrics import primary_metric
-from ablate.reporting.evidence.scores import StudyScores
+from ablate.reporting.evidence.scored_study import scored_study
 from ablate.reporting.evidence.second_stage_runs import fresh_study
-from ablate.reporting.predictions.read import Predictions, read_study
-from ablate.reporting.predictions.replicates import replicate_arrays
+from ablate.reporting.predictions.read import Predictions
 from ablate.reporting.statistics.contrast import gap
 from ablate.reporting.statistics.estimate import estimates
 from ablate.reporting.statistics.verdict import ALPHA, Judged, judge
@@ -87,25 +85,23 @@ def confirmed(study: PublishedStudy, predictions: Predictions) -> Confirmed | No
     if fresh is None or choice is None:
         return None
     # its seeds are the fresh ones alone, so everything below is over these
-    record = fresh.record
-    metric = primary_metric(record)
-    trials = trial_frame(fresh)
-    replicates = replicate_arrays(read_study(fresh, predictions), record)
-    scores = StudyScores(record, trials, replicates)
+    scores = scored_study(fresh, predictions)
+    metric = primary_metric(scores.record)
     values_of_metric = scores.array(metric)
+    replicates = scores.replicates.get(metric)
     gaps = []
     for what, arm_id, against in _pairs(choice):
         contrast = gap(scores.places[arm_id], scores.places[against])
         # One at a time: a family would lend its variance, and these seeds stand for themselves.
-        values = estimates([contrast], values_of_metric, replicates.get(metric))
+        values = estimates([contrast], values_of_metric, replicates)
         (judged,) = judge(
             values,
             alpha=ALPHA,
-            margin=record.margin_of_score,
+            margin=scores.record.margin_of_score,
             is_lower_better=is_better_when_low(metric),
         )
         gaps.append(FreshGap(what, arm_id, against, judged))
-    return Confirmed(choice, tuple(gaps), trials)
+    return Confirmed(choice, tuple(gaps), scores.trials)
 
 
 def _pairs(choice: Confirmation) -> list[tuple[str, str, str]]:

@@ -42,7 +42,7 @@ COLUMNS = (
 def effect_frame(effects: Sequence[Effect]) -> pd.DataFrame:
     """One row per effect, in units of the metric; what is not known is NaN."""
     # with columns named, a study without effects has a header too
-    return pd.DataFrame([_row(effect) for effect in effects], columns=list(COLUMNS))
+    return pd.DataFrame(list(map(_row, effects)), columns=list(COLUMNS))
 
 
 def _row(effect: Effect) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ablate.reporting.evidence.comparisons import (
     Comparison,
     Kind,
     axis_columns,
+    contrasts_of,
     interactions,
     main_comparisons,
     questions,
@@ -259,7 +260,7 @@ class _OneMetric:
         return answers
 
     def _family(self, comparisons: Sequence[Comparison], alpha: float) -> list[_Answer]:
-        contrasts = [comparison.contrast for comparison in comparisons]
+        contrasts = contrasts_of(comparisons)
         # made once for estimates and design: both must speak of the same family
         span = Span.of(contrasts, self.scores)
         values = estimates(contrasts, self.scores, self.replicates, span=span)

@@ -15,8 +15,10 @@ from typing import Any
 import pandas as pd
 
 from ablate.errors import CheckFailed
+from ablate.in_order import present
 from ablate.quoting import cell
 from ablate.recipe.levels import level_text
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import all_metric_names
 from ablate.study.trial import best_of, is_better, is_score
@@ -115,11 +117,11 @@ def run_of_trial(study: PublishedStudy) -> dict[tuple[str, int], PublishedRun]:
 
     Raises CheckFailed where two runs claim one trial.
     """
-    arm_ids = {arm.arm_id for arm in study.record.arms}
+    arms = arms_by_id(study.record.arms)
     runs: dict[tuple[str, int], PublishedRun] = {}
     for run in judged_runs(study):
         # runs of an older grid file, see `second_stage_runs.stray_runs`
-        if run.arm_id not in arm_ids or run.seed not in study.record.seeds:
+        if run.arm_id not in arms or run.seed not in study.record.seeds:
             continue
         # two runs of one trial: averaging or choosing would both be a silent decision
         other = runs.setdefault((run.arm_id, run.seed), run)
@@ -194,8 +196,7 @@ def arm_levels(record: StudyRecord, arm: ArmRecord) -> dict[str, str]:
             if axis in cell_of_arm:
                 answered.add(level_text(cell_of_arm[axis]))
         # in the order of the grid, not of the cells, so that equal sets give equal words
-        words = [word for word in map(level_text, order) if word in answered]
-        levels[axis] = "|".join(words)
+        levels[axis] = "|".join(present(map(level_text, order), among=answered))
     return levels
 
 

@@ -12,12 +12,14 @@ import numpy as np
 
 from ablate.reporting.evidence.comparisons import (
     Comparison,
+    contrasts_of,
     main_comparisons,
     questions,
 )
 from ablate.reporting.statistics.power import Design
 from ablate.reporting.statistics.seed_variance import Span
 from ablate.reporting.statistics.verdict import MAINS_ALPHA, QUESTIONS_ALPHA
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
 
 
@@ -35,7 +37,7 @@ def planned_comparisons(record: StudyRecord) -> tuple[Planned, ...]:
     Those without cells to compare are left out.
     """
     # before training, every arm is taken to complete
-    every_arm = {arm.arm_id for arm in record.arms}
+    every_arm = arms_by_id(record.arms)
     # as in `effects`: where something is asked, that is what the 3.5 % are for
     asked = _with_cells(questions(record, scored=every_arm))
     if asked:
@@ -49,9 +51,8 @@ def _with_cells(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _family(comparisons: Sequence[Comparison], n_arms: int, *, alpha: float) -> tuple[Planned, ...]:
-    contrasts = [comparison.contrast for comparison in comparisons]
     # Scores do not matter for the rank: two seeds without a hole are enough to have one.
-    rank = Span.of(contrasts, np.zeros((n_arms, 2))).rank
+    rank = Span.of(contrasts_of(comparisons), np.zeros((n_arms, 2))).rank
     planned = []
     for comparison in comparisons:
         weights = comparison.contrast.weights(n_arms)

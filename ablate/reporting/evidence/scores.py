@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablate.reporting.evidence.paired import scores_of
+from ablate.study.arm_record import arm_places
 from ablate.study.record import StudyRecord
 
 Replicates = Mapping[str, NDArray[np.floating]]
@@ -35,7 +36,7 @@ class StudyScores:
     @cached_property
     def places(self) -> dict[str, int]:
         """arm_id -> its place in the record, and so its row of the arrays."""
-        return {arm.arm_id: place for place, arm in enumerate(self.record.arms)}
+        return arm_places(self.record.arms)
 
 
 def score_array(record: StudyRecord, trials: pd.DataFrame, metric: str) -> NDArray[np.float64]:

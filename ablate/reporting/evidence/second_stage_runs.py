@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import replace
+from itertools import filterfalse
 
-from ablate.recipe.former_names import Levels
 from ablate.reporting.evidence.frames import noise_runs, run_of_trial
+from ablate.study.arm_record import ArmRecord, arms_by_id
 from ablate.tracking.records import PublishedRun, PublishedStudy
 
 
@@ -53,19 +54,18 @@ def widened_study(study: PublishedStudy, arm_ids: Container[str]) -> PublishedSt
     Each has the cells that were added to it, beside those that the design asked for.
     """
     record = study.record
-    added_cells: dict[str, tuple[Levels, ...]] = {}
+    added: dict[str, ArmRecord] = {}
     if record.around is not None:
-        added_cells = {arm.arm_id: arm.cells for arm in record.around.arms}
+        added = arms_by_id(record.around.arms)
     arms = []
     for arm in record.all_arms:
         if arm.arm_id not in arm_ids:
             continue
-        cells = list(arm.cells)
-        for cell in added_cells.get(arm.arm_id, ()):
-            # an arm that was added alone has its added cells already
-            if cell not in cells:
-                cells.append(cell)
-        arms.append(arm.model_copy(update={"cells": tuple(cells)}))
+        cells = arm.cells
+        if arm.arm_id in added:
+            # An arm that was added alone has its added cells already: each stays once.
+            cells += tuple(filterfalse(cells.__contains__, added[arm.arm_id].cells))
+        arms.append(arm.model_copy(update={"cells": cells}))
     # the added arms are arms like others now
     update = {"arms": tuple(arms), "around": None}
     return replace(study, record=record.model_copy(update=update))
@@ -76,7 +76,7 @@ def added_runs(study: PublishedStudy) -> list[PublishedRun]:
     added = study.record.added_arms
     if not added:
         return []
-    runs = run_of_trial(widened_study(study, {arm.arm_id for arm in added}))
+    runs = run_of_trial(widened_study(study, arms_by_id(added)))
     ordered = []
     # not in the order of `run_of_trial`, which is that of the store
     for arm in added:

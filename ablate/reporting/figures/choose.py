@@ -9,6 +9,7 @@ from functools import partial
 
 import pandas as pd
 
+from ablate.in_order import present
 from ablate.recipe.levels import level_text
 from ablate.recipe.strategy import phases_of
 from ablate.reporting.evidence.comparisons import arm_of_cell, baseline_level
@@ -41,7 +42,7 @@ def choose_pictures(results: Results) -> dict[str, Picture]:
     """
     pictures = [
         _arms(results),
-        *[_axis(results, axis) for axis in results.record.axes],
+        *map(partial(_axis, results), results.record.axes),
         _costs(results),
         _curves(results),
         *results.insight.pictures(results),
@@ -59,6 +60,7 @@ def _arms(results: Results) -> Picture | None:
     metric = results.effects.primary
     if metric not in results.trials or results.trials[metric].isna().all():
         return None
+    # The frame holds the names of the grid; figure and table must use the same ones.
     arms = _renamed(results)
     best = arms.iloc[0]
     draw = partial(
@@ -80,7 +82,7 @@ def _arms(results: Results) -> Picture | None:
 
 def _renamed(results: Results) -> pd.DataFrame:
     """The frame of arms with the names that the report calls them by."""
-    return results.arms.assign(arm=[results.name(arm_id) for arm_id in results.arms["arm_id"]])
+    return results.arms.assign(arm=results.arms["arm_id"].map(results.name))
 
 
 def _axis(results: Results, axis: str) -> Picture | None:
@@ -90,12 +92,13 @@ def _axis(results: Results, axis: str) -> Picture | None:
         return None
     values = compared_values(results.record, results.trials, axis)
     compared = set(values["level"])
-    levels = [level_text(level) for level in results.record.axes[axis]]
+    levels = map(level_text, results.record.axes[axis])
     draw = partial(
         draw_axis,
         values,
-        pd.concat([pair_frame(results, effect) for effect in effects]),
-        levels=[level for level in levels if level in compared],
+        pd.concat(map(partial(pair_frame, results), effects)),
+        # in the order of the grid, which is that of the ticks
+        levels=present(levels, among=compared),
         effects=axis_frame(effects),
         label=prose(metric),
         noise_sd=results.noise_floor.sd,
@@ -154,10 +157,12 @@ def compared_values(record: StudyRecord, trials: pd.DataFrame, axis: str) -> pd.
     scored with the seed; where there is none, those with at least two levels.
     """
     metric = primary_metric(record)
+    # Cells are tuples of levels in the order of the axes.
     position = list(record.axes).index(axis)
     scores = trials.dropna(subset=[metric]).set_index(["arm_id", "seed"])[metric].to_dict()
     rows = []
     for cell, arm_id in arm_of_cell(record).items():
+        # All other levels: what two trials must share to be compared along this axis.
         context = (*cell[:position], *cell[position + 1 :])
         for seed in record.seeds:
             if (arm_id, seed) in scores:
@@ -176,7 +181,7 @@ def _curves(results: Results) -> Picture | None:
     baseline = results.baseline
     if champion is None:
         return None
-    runs = {arm.arm_id: results.complete_runs(arm.arm_id) for arm in results.record.arms}
+    runs = {arm_id: results.complete_runs(arm_id) for arm_id in results.arm_of_id}
     metrics = _curve_metrics(results)
     curves = curve_frame(runs, metrics=metrics)
     if curves.empty:
@@ -185,6 +190,7 @@ def _curves(results: Results) -> Picture | None:
     names = {champion.arm_id: f"best on val: {results.name(champion.arm_id)}"}
     if baseline is not None and baseline.arm_id != champion.arm_id:
         names[baseline.arm_id] = results.name(baseline.arm_id)
+    # Arms that are drawn, not all: one without a complete trial has no curve.
     n_others = len(set(curves["arm_id"]) - set(names))
     starts = phase_starts(champion, results.complete_runs(champion.arm_id))
     labels = {metric: prose(metric) for metric in curves["metric"].unique()}
@@ -216,6 +222,7 @@ def phase_starts(arm: ArmRecord, runs: Sequence[PublishedRun]) -> list[int]:
     lengths = [phase.epochs for phase in phases_of(arm.recipe)]
     planned = sum(n_epochs or 0 for n_epochs in lengths)
     for run in runs:
+        # One value an epoch: fewer mean that patience ended a phase.
         if len(run.curves.get("train/loss", ())) != planned:
             return []
     return list(itertools.accumulate(n_epochs or 0 for n_epochs in lengths[:-1]))
@@ -234,6 +241,7 @@ def curve_frame(
     """Rows (arm_id, seed, epoch, metric, value) of the curves that the runs have."""
     rows = []
     for metric in metrics:
+        # Metrics outside, arms inside: the order of rows is the order of panels and of lines.
         for arm_id, of_arm in runs.items():
             for run in of_arm:
                 for epoch, value in run.curves.get(metric, ()):

@@ -6,7 +6,7 @@ the one colour map rises in lightness.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ablate.in_order import places, present
 from ablate.reporting.figures.picture import (
     DARK,
     LIGHT,
@@ -54,13 +55,16 @@ def draw_arms(
     """
     shown = shown_arms(arms)
     names = _row_names(shown)
+    # In inches, about what a letter takes at this size: names stand outside the panel.
     width = 4.8 + 0.075 * max(map(len, names))
     figure = canvas(width=width, height=1.1 + 0.27 * len(shown))
     axes = figure.subplots()
-    rows = {arm_id: row for row, arm_id in enumerate(shown["arm_id"])}
+    rows = places(shown["arm_id"])
+    # Arms beyond the fortieth have no row, and a trial without a score has no point.
     points = trials[trials["arm_id"].isin(rows)].dropna(subset=[metric])
     seed_points(axes, x=points[metric], y=points["arm_id"].map(rows), seeds=points["seed"])
     mean = shown[f"{metric}/mean"]
+    # One at most: a loop, as a study may have no baseline, or none with a score.
     for middle in mean[shown["is_baseline"]].dropna():
         _noise_band(axes.axvspan, middle, noise_sd)
     axes.errorbar(
@@ -124,10 +128,13 @@ def draw_axis(
     left, right = figure.subplots(1, 2)
     _draw_values(left, values, levels=levels)
     left.set(ylabel=label, title="every trial, and mean ± SD over seeds")
-    compared = [level for level in levels if level in set(effects["level"])]
+    # the baseline's level has no difference to itself, and one without a pair has none at all
+    compared = present(levels, among=set(effects["level"]))
+    # In points, as the differences of this panel are.
     _noise_band(right.axhspan, 0.0, 100 * noise_sd)
     _draw_differences(right, differences, levels=compared, effects=effects)
     axis = plain(effects["axis"].iloc[0])
+    # Shorter than elsewhere: the title has to fit above half of the figure.
     against = short(effects["against"].iloc[0], 16)
     left.set_xlabel(axis)
     right.set(
@@ -155,7 +162,7 @@ def _noise_band(span: Callable[..., Any], middle: float, sd: float) -> None:
 
 
 def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> None:
-    ticks = {level: tick for tick, level in enumerate(levels)}
+    ticks = places(levels)
     known = values[values["level"].isin(ticks)]
     x = known["level"].map(ticks) + _side_step(known["seed"])
     seed_points(axes, x=x, y=known["value"], seeds=known["seed"])
@@ -175,15 +182,17 @@ def _draw_values(axes: Axes, values: pd.DataFrame, *, levels: Sequence[str]) -> 
 def _draw_differences(
     axes: Axes, differences: pd.DataFrame, *, levels: Sequence[str], effects: pd.DataFrame
 ) -> None:
-    ticks = {level: tick for tick, level in enumerate(levels)}
+    ticks = places(levels)
     axes.axhline(0, color=DARK, linewidth=0.9, linestyle="--")
     points = 100 * differences["difference"]
     x = differences["level"].map(ticks) + _side_step(differences["seed"])
     seed_points(axes, x=x, y=points, seeds=differences["seed"])
+    # The intervals of the report, not of these points: seeds and test images are both in them.
     means = effects.set_index("level").reindex(list(levels))
     axes.errorbar(
         np.arange(len(levels)) + _MEAN_SHIFT,
         100 * means["difference"],
+        # One half is enough: intervals of a t distribution are symmetric.
         yerr=100 * (means["high"] - means["difference"]),
         **_MEAN_OF_LEVEL,
     )
@@ -199,6 +208,7 @@ def _limit_to_points(axes: Axes, points: pd.Series) -> None:
     low = min(points.min(), 0.0)
     high = max(points.max(), 0.0)
     margin = 1.5 * max(high - low, 0.1)
+    # Narrowed, never widened: what matplotlib chose already holds the points.
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, low - margin), min(top, high + margin))
 
@@ -207,13 +217,14 @@ def _side_step(seeds: pd.Series) -> pd.Series:
     """A shift to the left for each seed, so that points hide neither each other nor the mean."""
     order = sorted(seeds.unique())
     shifts = np.linspace(-0.26, -0.1, len(order))
+    # linspace would put a single one at the far left.
     if len(order) == 1:
         shifts = np.array([-0.18])
     return seeds.map(dict(zip(order, shifts, strict=True))).astype(float)
 
 
 def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
-    names = [plain(short(level)) for level in levels]
+    names = _written(levels)
     slant: dict[str, Any] = {"rotation": 0, "ha": "center"}
     if len(levels) > _MOST_SLANTED:
         slant = {"rotation": 90, "ha": "center"}
@@ -224,9 +235,17 @@ def _level_ticks(axes: Axes, levels: Sequence[str]) -> None:
     axes.grid(axis="x", visible=False)
 
 
+def _written(names: Iterable[str]) -> list[str]:
+    """Names as matplotlib writes them: cut where they are long, `$` no formula."""
+    written = []
+    for name in names:
+        written.append(plain(short(name)))
+    return written
+
+
 def _is_crowded(levels: Sequence[str]) -> bool:
     """Whether the levels' names do not fit side by side below one panel."""
-    return len(levels) * max(len(short(level)) for level in levels) > _CROWDED_LETTERS
+    return len(levels) * max(map(len, map(short, levels))) > _CROWDED_LETTERS
 
 
 @styled
@@ -244,6 +263,7 @@ def draw_curves(
     metric -> its words. A dotted line marks where a phase of the first arm begins. The panels of
     `losses` have one scale, so that train and val can be compared.
     """
+    # Unique in the order of the frame, which is that of the panels.
     metrics = list(dict.fromkeys(curves["metric"]))
     figure = canvas(width=8.0, height=3.2)
     panels = np.atleast_1d(figure.subplots(1, len(metrics)))
@@ -269,6 +289,7 @@ def _draw_curves_of(axes: Axes, curves: pd.DataFrame, names: Mapping[str, str]) 
     )
     # Not strict: only two arms are emphasised, the champion and the baseline.
     emphasised = dict(zip(names, styles, strict=False))
+    # Grey ones first, so that those which matter are drawn over them.
     for arm_id, of_arm in curves.groupby("arm_id", sort=False):
         if arm_id not in emphasised:
             for line in _lines(of_arm):
@@ -319,13 +340,16 @@ def draw_confusion(
     on each label, of all classes. A row of an absent class stays 0.
     """
     n_classes = len(class_names)
+    # Readable cells up to about eighteen classes; with more they shrink.
     side = min(2.6 + 0.36 * n_classes, 9.0)
     figure = canvas(width=side + 0.8, height=side)
     axes = figure.subplots()
+    # A class without an image has a row of zeros, and 0 / 1 is still 0.
     shares = matrix / np.maximum(n_of_label[:, None], 1)
-    names = [plain(short(name)) for name in class_names]
+    names = _written(class_names)
     options: dict[str, Any] = {"xticklabels": names, "yticklabels": names, "linewidths": 0.4}
     if n_classes <= _MOST_ANNOTATED_CLASSES:
+        # Beyond twenty classes a number would not fit into its cell.
         percents = np.vectorize(_percent)(shares)
         options |= {"annot": percents, "fmt": "", "annot_kws": {"fontsize": 8}}
     sns.heatmap(

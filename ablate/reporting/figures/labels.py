@@ -1,10 +1,11 @@
-"""Names beside points, none of them over another name or over a point."""
+"""Names beside points, none of them over another name, over a point or across a line."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
@@ -35,9 +36,10 @@ def name_points(
     figure.draw_without_rendering()  # the layout decides where points come to lie
     for axes, named in zip(panels, points, strict=True):
         taken = _boxes_of_points(axes, figure.dpi)
+        lines = _boxes_of_lines(axes)
         for name, x, y in named:
             label = _written(axes, name, (x, y))
-            taken.append(_placed(axes, label, taken))
+            taken.append(_placed(axes, label, taken, lines))
 
 
 def _boxes_of_points(axes: Axes, dpi: float) -> list[Bbox]:
@@ -48,6 +50,17 @@ def _boxes_of_points(axes: Axes, dpi: float) -> list[Bbox]:
         side = float(max(sizes, default=0.0)) ** 0.5 * dpi / 72
         for x, y in axes.transData.transform(collection.get_offsets()):
             boxes.append(Bbox.from_bounds(x - side / 2, y - side / 2, side, side))
+    return boxes
+
+
+def _boxes_of_lines(axes: Axes) -> list[Bbox]:
+    """Boxes around the pieces of lines: a step is level or upright, and its box has no width."""
+    boxes = []
+    for line in axes.lines:
+        # The path has the corners of steps, which the line's own data do not have.
+        corners = axes.transData.transform(line.get_path().vertices)
+        for start, end in itertools.pairwise(corners):
+            boxes.append(Bbox.from_extents(*np.minimum(start, end), *np.maximum(start, end)))
     return boxes
 
 
@@ -67,14 +80,17 @@ def _written(axes: Axes, name: str, point: tuple[float, float]) -> Annotation:
     return label
 
 
-def _placed(axes: Axes, label: Annotation, taken: Sequence[Bbox]) -> Bbox:
+def _placed(axes: Axes, label: Annotation, taken: Sequence[Bbox], lines: Sequence[Bbox]) -> Bbox:
     """Move a name to the first free place, or to the nearest where none is; return its box."""
     offsets = list(_offsets())
-    for offset in offsets:
-        box = _box_at(label, offset)
-        is_inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
-        if is_inside and not any(box.overlaps(other) for other in taken):
-            return box
+    # A line across a name can still be read, another name or a point over it cannot: where every
+    # place is crossed, lines no longer count.
+    for avoided in ((*taken, *lines), taken):
+        for offset in offsets:
+            box = _box_at(label, offset)
+            is_inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
+            if is_inside and not any(map(box.overlaps, avoided)):
+                return box
     return _box_at(label, offsets[0])
 
 

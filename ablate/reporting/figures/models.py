@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, N
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from ablate.in_order import present
 from ablate.metrics.calibration import N_BINS, Reliability
 from ablate.reporting.evidence.pareto import Cost
 from ablate.reporting.figures.labels import name_points
@@ -40,6 +41,7 @@ def draw_reliability(bins: Reliability) -> Figure:
     blue = sns.color_palette("colorblind")[0]
     diagonal = {"color": DARK, "linestyle": "--", "linewidth": 0.9}
     upper.plot([0, 1], [0, 1], label="perfect calibration", **diagonal)
+    # An empty bin has no accuracy, and no interval.
     known = bins.count > 0
     upper.errorbar(
         bins.confidence[known],
@@ -86,6 +88,7 @@ def draw_cost(
     """
     # two panels side by side stay readable at the width of a README
     n_columns = min(len(panels), 2)
+    # Rounded up.
     n_rows = -(-len(panels) // n_columns)
     figure = canvas(width=4.0 * n_columns + 0.4, height=3.0 * n_rows + 0.4)
     grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
@@ -114,7 +117,7 @@ def _draw_cost_panel(
     # A logarithmic axis has no place for a cost of 0.
     known = known[known[x] > 0]
     known_ids = set(known["arm_id"])
-    best = known.set_index("arm_id").reindex([arm_id for arm_id in front if arm_id in known_ids])
+    best = known.set_index("arm_id").reindex(present(front, among=known_ids))
     axes.plot(best[x], best[y], drawstyle="steps-post", color=DARK, linewidth=1, zorder=1)
     kinds = np.select(
         [known["is_champion"], known["is_baseline"]], ["best on val", "baseline"], "other"

@@ -84,6 +84,7 @@ def to_svg(picture: Picture) -> bytes:
 
 def to_png(picture: Picture) -> bytes:
     """The figure as PNG at 110 dots per inch; the same bytes for the same data."""
+    # matplotlib's version would change the bytes of the same data.
     metadata = {"Software": None, "Description": one_line(picture.alt)}
     return _saved(picture.figure, format="png", dpi=_PNG_DPI, metadata=metadata)
 
@@ -123,6 +124,7 @@ def seed_points(axes: Axes, *, x: pd.Series, y: pd.Series, seeds: pd.Series) -> 
     order = sorted(seeds.unique())
     are_told_apart = len(order) <= len(_MARKERS)
     for position, seed in enumerate(order):
+        # One call a seed, since a scatter has one marker.
         is_seed = seeds == seed
         look = 0
         name = "one seed"
@@ -148,6 +150,7 @@ def legend(figure: Figure, panels: Sequence[Axes], *, place: str, n_columns: int
     handles: dict[str, Any] = {}
     for axes in panels:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            # The first one stands for all: panels use one look for one meaning.
             handles.setdefault(name, handle)
     figure.legend(
         list(handles.values()),

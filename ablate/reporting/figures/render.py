@@ -30,6 +30,7 @@ def drawing(
     if n_processes < 1 or not pictures:
         yield lambda: _joined(map(_files, pictures.values()))
         return
+    # Set before the pool forks its processes, which is at the first `submit`.
     _inherited = list(pictures.values())
     # Only a forked process inherits the figures.
     context = multiprocessing.get_context("fork")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.pages.sections.adapters import adapters_section
@@ -70,9 +70,12 @@ def report_text(results: Results, pictures: Mapping[str, Picture]) -> str:
         # Links are relative, so that the folder can be moved and sent.
         return picture(name, pictures[name].alt, folder="figures")
 
-    parts = [section(results, show) for section in FIRST]
+    def written(sections: Iterable[Section]) -> list[str]:
+        return [section(results, show) for section in sections]
+
+    parts = written(FIRST)
     for question, sections in FOLDED:
-        answers = [section(results, show) for section in sections]
+        answers = written(sections)
         # a question that nothing answers is not asked
         parts.append(folded(question, join_sections(answers).strip()))
     return join_sections(parts)

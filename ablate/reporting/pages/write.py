@@ -117,8 +117,7 @@ def _write_all(out: Path, mark: Mark, files: Mapping[str, bytes]) -> None:
         # last: until all is written, an old file is better than none
         remove_stale(out, mark, files)
         path = out / MARK
-        digests = {name: digest_of(content) for name, content in sorted(files.items())}
-        write_mark(out, Mark(grid=mark.grid, files=digests))
+        write_mark(out, Mark(grid=mark.grid, files=_digests(files)))
     except OSError as error:
         raise cannot_be_written(error, path) from error
 
@@ -134,9 +133,16 @@ def render_report(results: Results) -> dict[str, bytes]:
     texts["report.html"] = page(texts["README.md"], drawn)
     files = {name: text.encode() for name, text in texts.items()} | drawn
     # of everything but the record itself, which holds them
-    digests = {name: digest_of(content) for name, content in files.items()}
-    files[NAME] = report_json(report_record(results, files=digests)).encode()
+    files[NAME] = report_json(report_record(results, files=_digests(files))).encode()
     return files
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Path -> digest, in the order of the paths: equal files give equal records."""
+    digests = {}
+    for name in sorted(files):
+        digests[name] = digest_of(files[name])
+    return digests
 
 
 def render_texts(results: Results, pictures: Mapping[str, Picture]) -> dict[str, str]:

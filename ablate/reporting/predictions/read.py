@@ -18,6 +18,7 @@ from ablate.reporting.predictions import READERS
 from ablate.reporting.predictions._base import Draws, HeldOut, Reading
 from ablate.reporting.predictions.pooled_votes import HELD_OUT, Pooled, Votes
 from ablate.reporting.predictions.redrawn import moved_away, resampling_of
+from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
 from ablate.targets.codecs import CODECS, SplitPredictions
 from ablate.tracking.events import TrialState
@@ -98,8 +99,7 @@ def _frames(
     Never in the order of the runs: sums of floats depend on it.
     """
     runs = run_of_trial(study)
-    arm_ids = [arm.arm_id for arm in study.record.arms]
-    for key in itertools.product(arm_ids, study.record.seeds):
+    for key in itertools.product(arms_by_id(study.record.arms), study.record.seeds):
         run = runs.get(key)
         if run is None or run.status != TrialState.COMPLETE:
             continue

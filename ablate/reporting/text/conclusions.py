@@ -62,7 +62,7 @@ def _settled_claims(settled: Sequence[Effect], others: Sequence[Effect]) -> str:
     """The largest of the settled effects, and how far the `others` are settled."""
     # by size, not by p: p also rewards a comparison for having many pairs
     largest = sorted(settled, key=lambda effect: -abs(effect.estimate))
-    claims = [_claim_text(effect) for effect in largest[:_N_CLAIMED]]
+    claims = list(map(_claim_text, largest[:_N_CLAIMED]))
     if len(settled) > _N_CLAIMED:
         claims.append(f"{len(settled) - _N_CLAIMED} more below")
     n_tested = len(settled) + len(others)

@@ -70,5 +70,24 @@ def confirmation_line(results: Results) -> str:
     )
 
 
+def card_sentence(results: Results, arm_id: str) -> str:
+    """The confirmation for the card of the arm that it is of; empty for every other arm."""
+    confirmed = results.confirmed
+    if confirmed is None or confirmed.of_champion is None:
+        return ""
+    # Also where another arm is the best by now: the confirmation stays with its arm.
+    if confirmed.choice.champion_arm_id != arm_id:
+        return ""
+    judged = confirmed.of_champion.judged
+    seeds = f"seeds {fresh_seeds_text(confirmed)}, which had no part in its choice"
+    if math.isnan(judged.low):
+        return f"Fresh seeds ({seeds}): nothing can be said yet."
+    return (
+        f"With fresh seeds ({seeds}; {judged.estimate.n_seeds} of {_n_asked(confirmed)} complete): "
+        f"**{judged.verdict.value}**, {points(judged.estimate.value)} points to the baseline "
+        f"({interval_text(judged)})."
+    )
+
+
 def _n_asked(confirmed: Confirmed) -> int:
     return confirmed.trials["seed"].nunique()

@@ -9,6 +9,7 @@ from ablate.reporting.report_record import (
     ReportArm,
     ReportContrast,
     ReportEffect,
+    ReportFreshGap,
     ReportRecord,
 )
 from ablate.reporting.results import prose
@@ -25,6 +26,8 @@ def study_note(record: ReportRecord) -> str:
     if champion is not None and champion.against_baseline is not None:
         baseline = record.arm(record.baseline_arm_id)
         lines.append(_gap_line(champion.against_baseline, baseline))
+    if record.confirmation is not None:
+        lines += map(_fresh_line, record.confirmation.gaps)
     lines.append(_effects_line(record))
     title = text(record.study.question) or code(record.study.grid)
     return (
@@ -91,10 +94,28 @@ def _gap_line(gap: ReportContrast, baseline: ReportArm) -> str:
     line = f"Against the baseline ({code(baseline.name)}): {points(gap.difference)} points"
     if gap.low is not None and gap.high is not None:
         line += f" (interval {points(gap.low)} to {points(gap.high)})"
-    verdict: str = gap.verdict
-    if gap.verdict == "no larger":
-        verdict = "within the margin"
-    return f"{line}, {verdict}."
+    return f"{line}, {_verdict_words(gap.verdict)}."
+
+
+def _verdict_words(verdict: str) -> str:
+    # "no larger" than what: the note does not name the margin's size
+    if verdict == "no larger":
+        return "within the margin"
+    return verdict
+
+
+def _fresh_line(gap: ReportFreshGap) -> str:
+    reference = "the baseline"
+    if gap.what != "best arm":
+        reference = "the best arm"
+    line = f"Fresh seeds, {gap.what} against {reference}: "
+    # no fresh seed, or only one, has completed in both arms yet
+    if gap.difference is None or gap.low is None or gap.high is None:
+        return f"{line}nothing can be said yet."
+    return (
+        f"{line}{points(gap.difference)} points (interval {points(gap.low)} to "
+        f"{points(gap.high)}, {plural(gap.n_seeds, 'seed')}), {_verdict_words(gap.verdict)}."
+    )
 
 
 def _effects_line(record: ReportRecord) -> str:
@@ -106,7 +127,7 @@ def _effects_line(record: ReportRecord) -> str:
         return "What matters: no difference is certain."
     # as the report's summary has them: the largest first
     settled.sort(key=lambda effect: -abs(effect.estimate or 0.0))
-    effects = [_effect_text(effect) for effect in settled[:_N_EFFECTS]]
+    effects = list(map(_effect_text, settled[:_N_EFFECTS]))
     if len(settled) > _N_EFFECTS:
         effects.append(f"{len(settled) - _N_EFFECTS} more")
     return f"What matters: {'; '.join(effects)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.errors import some
+from ablate.in_order import present
 from ablate.quoting import code, text
 from ablate.reporting.results import Results
 from ablate.reporting.text.markdown import plural, shortened
@@ -89,7 +90,7 @@ def drawn_again(data: DataFacts) -> str:
 
 
 def _known_splits(data: DataFacts) -> list[str]:
-    return [split for split in SPLITS if split in data.class_counts]
+    return present(SPLITS, among=data.class_counts)
 
 
 def _labels_per_image(results: Results) -> str:
@@ -108,7 +109,7 @@ def regrouped_text(data: DataFacts) -> str:
     """Which classes of the source each class took: `good = nominal; defect = local, global`."""
     groups = []
     for new, sources in data.regrouped.items():
-        taken = some([code(source) for source in sources], most=_N_GROUPED_CLASSES)
+        taken = some(list(map(code, sources)), most=_N_GROUPED_CLASSES)
         groups.append(f"{code(new)} = {taken}")
     return "; ".join(groups)
 

@@ -83,8 +83,11 @@ def _cut_away(results: Results) -> str:
     share = results.record.data.cut_share
     if share <= MOST_CUT_AWAY:
         return ""
+    who = "networks see"
+    if len(results.record.axes.get("view", ())) > 1:
+        who = "arms with view: crop see"
     return (
-        f"**{100 * share:.0f} % of the pixels are cut away:** networks see the middle square of "
+        f"**{100 * share:.0f} % of the pixels are cut away:** {who} the middle square of "
         "each image, and what lies outside it counts for nothing; `view: squash` or `view: pad` "
         "under `data` shows whole images."
     )

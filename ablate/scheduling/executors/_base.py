@@ -99,6 +99,7 @@ def load(name: str) -> RunTrial:
     Raises CheckFailed when there is none.
     """
     module, _, function = name.partition(":")
+    # Imported here, in the process that trains: the conductor never needs torch.
     run_trial = getattr(importlib.import_module(module), function, None)
     if not callable(run_trial):
         raise CheckFailed(f"a run function must be named module:function, {name!r} is none.")

@@ -35,6 +35,12 @@ _HELPER_POLL_S = 1.0
 _LOG = logging.getLogger(__name__)
 
 
+def import_path() -> list[str]:
+    """Where this process imports from, for another one that may run in another folder."""
+    # Absolute, because the entry "" means the folder that a process is in.
+    return [str(Path(entry).absolute()) for entry in sys.path]
+
+
 class ForkServer:
     """A process that has imported some modules, and forks workers. A context manager."""
 
@@ -43,8 +49,7 @@ class ForkServer:
         self.environment = dict(environment)
         """What its workers have, whether their slots name it or not."""
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        path = [str(Path(entry).absolute()) for entry in sys.path]
-        arguments = [json.dumps(path), str(theirs.fileno()), *modules]
+        arguments = [json.dumps(import_path()), str(theirs.fileno()), *modules]
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", START, *arguments],
@@ -108,10 +113,13 @@ class ForkServer:
 
     def _ask(self, wanted: Mapping[str, Any], descriptors: Sequence[int]) -> ForkedProcess:
         self._n_asked += 1
+        # Numbered, not named by its pid: it is asked for before it has one.
         process = ForkedProcess(self, self._n_asked)
+        # Before it is sent, so that an answer finds it.
         self._workers[process.key] = process
         message = json.dumps({"key": process.key, **wanted}).encode()
         try:
+            # Descriptors travel with the message: both processes then have the same open files.
             socket.send_fds(self._socket, [message], descriptors)
         except OSError:
             process.refuse()
@@ -144,6 +152,7 @@ class ForkServer:
             worker.forked_as(said["pid"])
         else:
             worker.returncode = said["code"]
+            # Its end is the last that is ever said of it.
             del self._workers[worker.key]
 
     def close(self) -> None:
@@ -156,6 +165,7 @@ class ForkServer:
             # What it computes nobody waits for any more.
             helper.send_signal(signal.SIGKILL)
         self._lost()
+        # Killed, not asked: it may be in the middle of an import and hear nothing.
         self._process.kill()
         self._process.wait()
         self._socket.close()
@@ -252,6 +262,7 @@ class ForkedProcess:
     def forked_as(self, pid: int) -> None:
         """It is there."""
         self.pid = pid
+        # Read at once: after its end the number may be another process's.
         self._born = _born(pid)
 
     def refuse(self) -> None:
@@ -274,6 +285,7 @@ class ForkedProcess:
         """
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
         while (code := self.poll()) is None:
+            # It may wait for an import that never ends, and whoever waits here is about to leave.
             if timeout is None and self.pid is None:
                 self._server.close()
             elif time.monotonic() > until:

@@ -30,7 +30,7 @@ from ablate.scheduling.executors._base import (
     failed,
     started,
 )
-from ablate.scheduling.executors.fork_server import ForkedProcess, ForkServer
+from ablate.scheduling.executors.fork_server import ForkedProcess, ForkServer, import_path
 from ablate.scheduling.executors.worker import ALIVE, PRUNE, START
 from ablate.scheduling.interrupts import uninterrupted
 from ablate.study.request import TrialRequest
@@ -91,7 +91,7 @@ class LocalExecutor:
 
     def run(self, take: Take, on_event: OnEvent) -> None:
         """See `Executor.run`."""
-        workers = [self._worker(slot) for slot in self._slots]
+        workers = list(map(self._worker, self._slots))
         try:
             while True:
                 _fill(workers, take, on_event)
@@ -275,9 +275,7 @@ class _Worker:
         )
 
     def _popen(self, descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        # Absolute, because the entry "" means the folder that a process is in.
-        path = [str(Path(entry).absolute()) for entry in sys.path]
-        arguments = [json.dumps(path), self._run_trial, str(descriptor)]
+        arguments = [json.dumps(import_path()), self._run_trial, str(descriptor)]
         return subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", START, *arguments],
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self.slot.environment},

@@ -61,7 +61,9 @@ def connected(address: str | None) -> Iterator[None]:
         )
     # `ray.init` sets handlers of its own; the caller's come back below.
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Ray would send usage statistics home; whoever wants that sets the variable.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # The folder of the package itself: nodes run the conductor's code, never their own copy.
     code = {"py_modules": [str(Path(__file__).parents[2])]}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=code)
@@ -90,6 +92,7 @@ def call_on_node(function: str, share: Share, *, threads: int) -> Any:
 def n_shares(share: Share) -> int:
     """How many trials the cluster holds at a time now. Raises StoreError where it holds none."""
     n_fitting = 0
+    # Node by node: a trial cannot be spread over two halves that are free on two machines.
     for node in ray.nodes():
         if node["Alive"]:
             n_fitting += fitting(node["Resources"], share)

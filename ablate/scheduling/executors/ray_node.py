@@ -81,8 +81,10 @@ class TrialWorker:
 
     def __init__(self, run_trial: str, conductor_node: str) -> None:
         self._run_trial = run_trial
+        # At home the conductor's own folders are here: nothing has to travel.
         self._is_at_home = ray.get_runtime_context().get_node_id() == conductor_node
         self._pruned: set[str] = set()
+        # A worker that was killed cannot tidy up after itself: the next one here does.
         _sweep()
 
     def ready(self) -> Node:
@@ -98,6 +100,7 @@ class TrialWorker:
     @ray.method(concurrency_group=CONTROL)  # type: ignore[untyped-decorator]
     def stacks(self) -> str:
         """Every thread's stack: where a trial hangs."""
+        # A real file: faulthandler writes to its descriptor, and a StringIO has none.
         with tempfile.TemporaryFile("w+") as file:
             faulthandler.dump_traceback(file, all_threads=True)
             file.seek(0)
@@ -126,10 +129,12 @@ class TrialWorker:
             except queue.Empty:
                 yield None
                 continue
+            # Files first: whoever hears of an end takes for granted that what it names is there.
             is_over = isinstance(event, TrialEnded)
             yield from visit.news(is_over=is_over)
             if isinstance(event, TrialEnded):
                 visit.leave()
+                # A message that names this machine's scratch folder would lead its reader nowhere.
                 event = visit.with_home_paths(event)
             yield json.dumps(to_json(event))
             if is_over:
@@ -167,10 +172,12 @@ class _Visit:
         request = self.request
         if self._is_at_home:
             return request
+        # Whatever lies under this name would be sent as what this attempt leaves.
         self.leave()
         self._folder.mkdir(parents=True)
         update: dict[str, Any] = {"folder": self._folder, "store_path": self._fetch_images()}
         if request.cache is not None:
+            # Not in the visit's folder: activations stay for the node's later trials.
             activations = {"folder": node_home() / "activations"}
             update["cache"] = request.cache.model_copy(update=activations)
         if request.checkpoint is not None:
@@ -183,6 +190,7 @@ class _Visit:
         """Path of the image store here; stores stay, so later trials find it."""
         theirs = self.request.store_path
         ours = node_home() / "images" / theirs.name
+        # Written last, so a store without it is not whole, and the trial says so by itself.
         if "meta.json" in self._names(theirs):
             fetch_store(
                 ours, lambda name, offset, n_bytes: self._read(theirs / name, offset, n_bytes)
@@ -203,6 +211,7 @@ class _Visit:
 
     def with_home_paths(self, ended: TrialEnded) -> TrialEnded:
         """A failure names the attempt's folder where its reader finds it."""
+        # Only a failure holds paths: what completed names its files below its folder.
         failure = ended.failure
         if failure is None:
             return ended
@@ -226,10 +235,12 @@ class _Visit:
             state = _state(path)
             if self._sent.get((place, name)) == state:
                 continue
+            # Noted before it is sent: a file that changes meanwhile is sent again.
             self._sent[place, name] = state
             with path.open("rb") as file:
                 while data := file.read(PIECE_BYTES):
                     yield Piece(place, name, data)
+            # Also after an empty file: only this puts it in its place.
             yield Piece(place, name, b"")
 
     def _take_checkpoint(self, theirs: Path) -> None:
@@ -239,6 +250,7 @@ class _Visit:
             with ours.open("wb") as file:
                 while data := self._read(theirs / name, file.tell(), PIECE_BYTES):
                     file.write(data)
+            # It came from there, so it need not be sent back until an epoch changes it.
             self._sent["checkpoint", name] = _state(ours)
 
     def _names(self, folder: Path) -> Sequence[str]:
@@ -259,6 +271,7 @@ def _sweep() -> None:
     """Remove what workers left that were killed here."""
     for visit in (node_home() / "visits").glob("*"):
         process = visit.name.rpartition("-")[2]
+        # Other workers of this node are alive, and their visits are in use.
         if process.isdigit() and not Path(f"/proc/{process}").exists():
             shutil.rmtree(visit, ignore_errors=True)
 

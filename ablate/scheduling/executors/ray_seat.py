@@ -61,11 +61,13 @@ class Seat:
         if self._actor is None:
             self._actor = self._make()
             self._node = None
+            # A promise, not a wait: Ray may have to start a machine first.
             self.awaited = self._actor.ready.remote()
 
     def vacate(self) -> None:
         """End the worker, in the middle of a trial too."""
         if self._actor is not None:
+            # It may be gone already, which is what is wanted.
             with contextlib.suppress(RayError):
                 ray.kill(self._actor)
         self._actor = None
@@ -76,7 +78,9 @@ class Seat:
         """Hand a request to the worker, which must be free."""
         self.request = request
         self._began = time.monotonic()
+        # Else the silence before this trial would count against it.
         self._last_message = self._began
+        # Streaming: each message is there when it is sent, not when the trial is over.
         run = self._actor.run.options(num_returns="streaming")
         self.awaited = run.remote(request.model_dump_json(), self._depot)
 
@@ -139,6 +143,7 @@ class Seat:
                     f"times: {first_line(error)}"
                 ) from error
             return
+        # Before it gets a trial: results of other libraries would be compared with ours.
         _check_versions(node)
         self._node = node
         self.awaited = None
@@ -151,6 +156,7 @@ class Seat:
                 f"slot {self.name} must say whose file {piece.name} is before its trial ends."
             )
         folder = self.request.folder
+        # A checkpoint outlives the attempt, so it has a folder of its own.
         if piece.place == "checkpoint" and self.request.checkpoint is not None:
             folder = self.request.checkpoint.folder
         path = folder / piece.name
@@ -172,6 +178,7 @@ class Seat:
 
     def _stacks(self) -> str:
         try:
+            # With a limit: a worker that hangs in C code, holding the GIL, answers nothing.
             return str(ray.get(self._actor.stacks.remote(), timeout=_STACKS_S))
         except RayError:
             return ""

@@ -53,6 +53,7 @@ def task_names() -> tuple[str, ...]:
 
 def all_metric_names() -> tuple[str, ...]:
     """Every metric of any task, each once, in the order of the tasks and of their tables."""
+    # A dict keeps the order and each name once: tasks share metrics.
     names = dict.fromkeys(metric.name for metric in _metrics())
     return tuple(names)
 

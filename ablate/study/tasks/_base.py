@@ -110,6 +110,7 @@ class TaskSpec:
         for metric in self.metrics:
             if metric.name == name:
                 return metric
+        # Not SpecError: names that a user wrote were checked before they came here.
         raise KeyError(f"task {self.name} must have the metric, got {name!r}")
 
     def prose(self, name: str) -> str:

@@ -47,6 +47,9 @@ MULTILABEL = TaskSpec(
             "data.sizes draws a subset that keeps their shares",
         ),
         "classifier": FieldRule(("linear",), "a fitted classifier gives an image one class"),
+        "co_tuning": FieldRule(
+            (0,), "its source classes are those of one class, and here an image has several"
+        ),
         "class_weights": FieldRule(
             ("none", "balanced", "a list", "a mapping"),
             "effective numbers weigh classes, and here a yes is weighed beside a no",

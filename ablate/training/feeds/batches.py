@@ -68,6 +68,15 @@ class ImageFeed:
         for batch in split_batches(order, batch_size=batch_size):
             yield self._normalised(draw(batch.tolist())), self._labels(batch)
 
+    def beside(self, values: Tensor, *, seed: int, epoch: int, batch_size: int) -> Iterator[Tensor]:
+        """Yield rows of `values` (N, ...), which has one for each image of the whole split.
+
+        Batch by batch those of the images that `train` yields, on the device.
+        """
+        order = self.sampling.epoch(seed=seed, epoch=epoch)
+        for batch in split_batches(order, batch_size=batch_size):
+            yield values[torch.from_numpy(batch)].to(self.compute.device, non_blocking=True)
+
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the images in use in their stored order, as clean centre crops."""
         side = self.preprocessing.image_size

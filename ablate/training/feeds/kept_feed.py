@@ -103,6 +103,10 @@ class KeptFeed:
         for batch in split_batches(order, batch_size=batch_size):
             yield self._batch(rows, batch)
 
+    def beside(self, values: Tensor, *, seed: int, epoch: int, batch_size: int) -> Iterator[Tensor]:
+        """See `Feed`."""
+        return self.images.beside(values, seed=seed, epoch=epoch, batch_size=batch_size)
+
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
         rows = self._clean_rows()

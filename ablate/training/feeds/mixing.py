@@ -7,7 +7,7 @@ activations: recipes that mix run their whole network.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -58,20 +58,59 @@ class MixedFeed:
             policy=policy, seed=seed, epoch=epoch, batch_size=batch_size
         )
         for step, (images, membership) in enumerate(batches):
-            # By epoch and step: a trial that goes on from a checkpoint mixes the same pairs.
-            rng = np.random.Generator(np.random.Philox(stream(seed, "mix", epoch, step)))
-            shares = membership.float()
-            yield mixed(images, shares, rng, mixup=self.mixup, cutmix=self.cutmix)
+            mixture = self._mixture(images.shape, seed=seed, epoch=epoch, step=step)
+            yield mixture.of_images(images), mixture.of_shares(membership.float())
+
+    def beside(self, values: Tensor, *, seed: int, epoch: int, batch_size: int) -> Iterator[Tensor]:
+        """See `Feed`."""
+        rows = self.images.beside(values, seed=seed, epoch=epoch, batch_size=batch_size)
+        side = self.images.preprocessing.image_size
+        for step, batch in enumerate(rows):
+            shape = (len(batch), 3, side, side)
+            # drawn again: the pairs and shares of the images of this step
+            mixture = self._mixture(shape, seed=seed, epoch=epoch, step=step)
+            yield mixture.of_shares(batch)
+
+    def _mixture(self, shape: Sequence[int], *, seed: int, epoch: int, step: int) -> Mixture:
+        # By epoch and step: a trial that goes on from a checkpoint mixes the same pairs.
+        rng = np.random.Generator(np.random.Philox(stream(seed, "mix", epoch, step)))
+        return draw_mixture(shape, rng, mixup=self.mixup, cutmix=self.cutmix)
 
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Feed`."""
         return self.images.evaluate(batch_size=batch_size)
 
 
-def mixed(
-    images: Tensor, shares: Tensor, rng: Generator, *, mixup: float, cutmix: float
-) -> tuple[Tensor, Tensor]:
-    """Mix (B, 3, H, W) with itself in a random order, and shares (B, C) alike.
+@dataclass(frozen=True)
+class Mixture:
+    """Which images of a batch are mixed with which, and how."""
+
+    partner: NDArray[np.int64]
+    """(B,): an image may be its own partner; then it stays as it is."""
+    kept: float
+    """Share of the label that is the image's own, in [0, 1]."""
+    box: tuple[slice, slice] | None
+    """Rows and columns of the partner's that are shown; None where all of both are blended."""
+
+    def of_images(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> those that are shown."""
+        other = self._partners(images)
+        if self.box is None:
+            return torch.lerp(other, images, self.kept)
+        result = images.clone()
+        result[:, :, *self.box] = other[:, :, *self.box]
+        return result
+
+    def of_shares(self, shares: Tensor) -> Tensor:
+        """Shares (B, C), or anything else that is known of each image -> the same of the mixed."""
+        return torch.lerp(self._partners(shares), shares, self.kept)
+
+    def _partners(self, values: Tensor) -> Tensor:
+        return values[torch.from_numpy(self.partner).to(values.device)]
+
+
+def draw_mixture(shape: Sequence[int], rng: Generator, *, mixup: float, cutmix: float) -> Mixture:
+    """How images of a shape (B, 3, H, W) are mixed.
 
     Blended (mixup: Zhang et al., 2018), or with a box of the other image (cutmix: Yun et al.,
     2019).
@@ -82,18 +121,15 @@ def mixed(
     if is_blend:
         alpha = mixup
     kept = float(rng.beta(alpha, alpha))
-    # An image may meet itself: then it stays as it is.
-    other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    n_images, _, height, width = shape
+    partner = rng.permutation(n_images)
     if is_blend:
-        return torch.lerp(images[other], images, kept), torch.lerp(shares[other], shares, kept)
-    height, width = images.shape[2:]
+        return Mixture(partner, kept, None)
     top, bottom = _extent(height, kept, rng)
     left, right = _extent(width, kept, rng)
-    result = images.clone()
-    result[:, :, top:bottom, left:right] = images[other, :, top:bottom, left:right]
     # The border cut off a part of the box: the labels follow what is really shown.
     kept = 1 - (bottom - top) * (right - left) / (height * width)
-    return result, torch.lerp(shares[other], shares, kept)
+    return Mixture(partner, kept, (slice(top, bottom), slice(left, right)))
 
 
 def _extent(side: int, kept: float, rng: Generator) -> tuple[int, int]:

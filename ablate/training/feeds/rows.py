@@ -103,7 +103,7 @@ def build_rows(batches: Iterable[tuple[Tensor, ...]]) -> tuple[Rows, ...]:
         for column, activations in zip(columns, batch, strict=True):
             # Off the device at once: a view is larger than what a GPU has left beside a network.
             column.append(activations.cpu().contiguous())
-    whole = [torch.cat(column) for column in columns]
+    whole = list(map(torch.cat, columns))
     build_s = time.perf_counter() - started
     rows = []
     for values in whole:

@@ -56,6 +56,13 @@ class Feed(Protocol):
         """Inputs and labels of one epoch, in the epoch's order."""
         ...
 
+    def beside(self, values: Tensor, *, seed: int, epoch: int, batch_size: int) -> Iterator[Tensor]:
+        """Rows of `values` (N, ...), one for each image of the whole split, as `train` has images.
+
+        In the same batches, on the device; float, and mixed where images are mixed.
+        """
+        ...
+
     def evaluate(self, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels of the split in its stored order, clean."""
         ...

@@ -17,13 +17,16 @@ from ablate.model.network import Network, at_depth
 from ablate.recipe.phase import Phase
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import at_phase, phases_of
+from ablate.recipe.transfer import trains_below_the_head
 from ablate.study.trial_facts import PhaseFact
 from ablate.training.feeds.batches import split_batches
 from ablate.training.feeds.trained_part import TrainedPart
 from ablate.training.loop.build_optimizer import make_optimizer
 from ablate.training.loop.ema import EMA, ema_of
+from ablate.training.loop.held_to import HeldTo
 from ablate.training.loop.l2_sp import L2SP
 from ablate.training.loop.schedule import recipe_factor
+from ablate.training.transfer.terms import TransferTerms
 
 OpenTrainedPart = Callable[[Network, int], TrainedPart]
 """Takes the network as a phase freezes it, and the epochs, over all phases, after which the phase
@@ -52,6 +55,8 @@ class ActivePhase:
     """The averaged weights, where the recipe asks for them."""
     l2_sp: L2SP | None
     """The starting point that weights are pulled to, where the recipe asks for it."""
+    transfer: TransferTerms | None
+    """Terms beside the loss, where the recipe asks for some and the phase trains a feature."""
     n_steps: int
     """Optimizer steps of the phase, if it takes all its epochs."""
 
@@ -70,7 +75,7 @@ def open_phase(
     number: int,
     *,
     open_trained_part: OpenTrainedPart,
-    l2_sp: L2SP | None,
+    held_to: HeldTo,
 ) -> ActivePhase:
     """Freeze what phase `number` (0-based) freezes, split the network there, and build the rest.
 
@@ -84,7 +89,14 @@ def open_phase(
     frozen_network = _freeze_for_phase(network, recipe, number)
     # Cached views are asked for up to the phase's last epoch, and none beyond.
     trained_part = open_trained_part(frozen_network, _last_epoch(phases, number))
-    optimizer = make_optimizer(frozen_network, phase_recipe)
+    transfer = None
+    # In a probe's phase features stay: the source classifier alone would move.
+    if trains_below_the_head(phase_recipe):
+        transfer = held_to.transfer
+    beside = []
+    if transfer is not None:
+        beside = transfer.param_groups(phase_recipe)
+    optimizer = make_optimizer(frozen_network, phase_recipe, beside=beside)
     compute = trained_part.compute
     return ActivePhase(
         phase=phase,
@@ -97,7 +109,8 @@ def open_phase(
         # fp16 alone has too short a range for gradients; elsewhere the scaler passes them on
         scaler=torch.amp.GradScaler(compute.device, enabled=compute.precision == "fp16"),
         ema=ema_of(network, recipe),
-        l2_sp=l2_sp,
+        l2_sp=held_to.l2_sp,
+        transfer=transfer,
         n_steps=_steps_per_epoch(trained_part, recipe) * phase.epochs,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,14 +12,18 @@ from ablate.model.param_groups import param_groups
 from ablate.recipe.recipe import Recipe
 
 
-def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(
+    network: Network, recipe: Recipe, *, beside: Sequence[dict[str, Any]] = ()
+) -> torch.optim.Optimizer:
     """Return a fresh optimizer, without any state.
+
+    `beside` are groups of what learns with the network and is no part of it; they come last.
 
     torch's AdamW, torch's SGD with Nesterov's momentum, or the one of that name from timm's
     factory.
     """
     # Each group brings its own LR and weight decay; lr below is only what torch asks for.
-    groups = param_groups(network, recipe)
+    groups = [*param_groups(network, recipe), *beside]
     # one kernel for all parameters, where every torch that is supported has it
     is_fused = next(network.module.parameters()).device.type in ("cpu", "cuda")
     if recipe.optimizer == "adamw":

@@ -56,6 +56,8 @@ class Kept:
         active.scaler.load_state_dict(self._header["scaler"])
         if active.ema is not None:
             active.ema.load(_below("average", self._tensors))
+        if active.transfer is not None:
+            active.transfer.load(_below("source", self._tensors))
         # Last: building and loading above may draw from torch's generators.
         _set_generators(_below("generator", self._tensors))
 
@@ -150,6 +152,7 @@ def _tensors_of(
         **_above("network", delta(active.whole)),
         **_above("optimizer", optimizer_tensors),
         **_above("average", _averaged(active)),
+        **_above("source", _source_classifier(active)),
         # torch's generators among the tensors: their states are bytes
         **_above("generator", _generators()),
         **_above("best", best.state),
@@ -189,6 +192,16 @@ def _averaged(active: ActivePhase) -> dict[str, Tensor]:
     for name, tensor in active.ema.tensors.items():
         averaged[name] = tensor.cpu().contiguous()  # safetensors stores contiguous tensors alone
     return averaged
+
+
+def _source_classifier(active: ActivePhase) -> dict[str, Tensor]:
+    """The pretrained classifier, where it learns beside the network."""
+    if active.transfer is None:
+        return {}
+    tensors = {}
+    for name, tensor in active.transfer.state().items():
+        tensors[name] = tensor.cpu().contiguous()
+    return tensors
 
 
 def _generators() -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ It is scored and kept where a recipe asks for it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ class EMA:
         self._decay = decay
         # The network's own tensors, not copies: they show the weights after every step.
         self._live = movable(network)
-        self.tensors = _copies(self._live)
+        self.tensors = copies(self._live)
 
     @torch.no_grad()
     def update(self) -> None:
@@ -55,24 +55,31 @@ class EMA:
         for name, tensor in self.tensors.items():
             tensor.copy_(tensors[name])
 
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def in_place(self) -> AbstractContextManager[None]:
         """Put the mean into the network; the weights come back at the end, bit for bit."""
-        # Copied out and back in: undoing the average by arithmetic would round.
-        weights = _copies(self._live)
-        self._fill(self.tensors)
-        try:
-            yield
-        finally:
-            self._fill(weights)
-
-    @torch.no_grad()
-    def _fill(self, tensors: Mapping[str, Tensor]) -> None:
-        for name, tensor in self._live.items():
-            tensor.copy_(tensors[name])
+        return in_place(self._live, self.tensors)
 
 
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+@contextmanager
+def in_place(live: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Iterator[None]:
+    """Put the values of `others` into `live`; those that were there come back, bit for bit."""
+    # Copied out and back in: undoing by arithmetic would round.
+    weights = copies(live)
+    _fill(live, others)
+    try:
+        yield
+    finally:
+        _fill(live, weights)
+
+
+@torch.no_grad()
+def _fill(live: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, tensor in live.items():
+        tensor.copy_(values[name])
+
+
+def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Clones of tensors by name, detached."""
     copies = {}
     for name, tensor in tensors.items():
         copies[name] = tensor.detach().clone()

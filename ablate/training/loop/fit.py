@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from ablate.study.trial import is_better, is_score
 from ablate.training.feeds.trained_part import Feed, TrainedPart
 from ablate.training.loop.active_phase import ActivePhase, OpenTrainedPart, open_phase
 from ablate.training.loop.checkpoint import Checkpoint
-from ablate.training.loop.l2_sp import l2_sp_of
+from ablate.training.loop.held_to import held_to
 from ablate.training.loop.step import TrainingSetup, autocast, train_batch
 from ablate.training.loop.training_progress import Best, TrainingProgress
 from ablate.training.tasks._base import Task
@@ -69,7 +70,7 @@ def fit(
     recipe = setup.recipe
     phases = phases_of(recipe)
     # Before the checkpoint is put back: the start is where training began, not where it broke off.
-    l2_sp = l2_sp_of(network, recipe)
+    start = held_to(network, recipe, setup.source)
     kept = checkpoint.read()
     progress = TrainingProgress() if kept is None else kept.progress
     # Pruners and plots see a trial that goes on as one that never stopped.
@@ -79,7 +80,7 @@ def fit(
     # From the phase that was broken off; those before it are in the weights.
     for number in range(progress.phase, len(phases)):
         active = open_phase(
-            network, recipe, number, open_trained_part=open_trained_part, l2_sp=l2_sp
+            network, recipe, number, open_trained_part=open_trained_part, held_to=start
         )
         if number > progress.phase:
             progress.begin(number)
@@ -164,11 +165,14 @@ def train_epoch(
     losses = []
     norms = []
     head_lr = 0.0
-    for inputs, labels in active.trained_part.train.train(
+    batches = active.trained_part.train.train(
         policy=setup.policy, seed=setup.seed, epoch=epoch, batch_size=recipe.batch_size
-    ):
+    )
+    recorded = recorded_batches(active, setup, epoch=epoch)
+    # not strict: where nothing was recorded, nothing comes without an end
+    for (inputs, labels), kept in zip(batches, recorded, strict=False):
         head_lr = active.set_rates(progress.n_steps - progress.first_step)
-        loss, norm = train_batch(active, setup, inputs, labels)
+        loss, norm = train_batch(active, setup, inputs, labels, kept)
         losses.append(loss)
         norms.append(norm)
         progress.n_steps += 1
@@ -181,8 +185,22 @@ def train_epoch(
         metrics["train/gradient_norm"] = float(torch.stack(norms).mean())
     if active.l2_sp is not None:
         metrics["train/l2_sp"] = active.l2_sp.penalty(active.network, weight=recipe.l2_sp)
+    if active.transfer is not None:
+        metrics |= active.transfer.pop_means(len(losses))
     progress.train_s += time.perf_counter() - started
     return metrics
+
+
+def recorded_batches(
+    active: ActivePhase, setup: TrainingSetup, *, epoch: int
+) -> Iterator[Tensor | None]:
+    """What was recorded of the images of each batch (B, K); None, endlessly, where nothing was."""
+    transfer = active.transfer
+    if transfer is None or transfer.recorded is None:
+        return itertools.repeat(None)
+    return active.trained_part.train.beside(
+        transfer.recorded, seed=setup.seed, epoch=epoch, batch_size=setup.recipe.batch_size
+    )
 
 
 def judge(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from ablate.study.request import Compute
 from ablate.training.feeds.batches import split_batches
 from ablate.training.loop.active_phase import ActivePhase
 from ablate.training.tasks._base import Task
+from ablate.training.transfer.source_outputs import SourceOutputs
+from ablate.training.transfer.terms import Part, Watched
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,18 +33,25 @@ class TrainingSetup:
     """Most images in the network at a time."""
     policy: str
     """The word for its views; see `recipe.policy`."""
+    source: SourceOutputs | None = None
+    """What the pretrained classifier says of the images, where the recipe needs it."""
 
 
 def train_batch(
-    active: ActivePhase, setup: TrainingSetup, inputs: Tensor, labels: Tensor
+    active: ActivePhase,
+    setup: TrainingSetup,
+    inputs: Tensor,
+    labels: Tensor,
+    recorded: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Step once on a batch of inputs (B, ...) and labels (B, ...).
 
-    Returns the loss and the norm of all gradients before they were clipped, detached scalars.
+    `recorded` (B, K) is what LwF keeps of its images. Returns the loss and the norm of all
+    gradients before they were clipped, detached scalars.
     """
     # None, not 0: with decay or momentum a gradient of 0 would still move a weight.
     active.optimizer.zero_grad(set_to_none=True)
-    loss = accumulate_gradients(active, setup, inputs, labels)
+    loss = accumulate_gradients(active, setup, inputs, labels, recorded)
     # Unscaled before anything reads a gradient: penalty and clipping are in the units of the loss.
     active.scaler.unscale_(active.optimizer)
     if active.l2_sp is not None:
@@ -56,11 +66,16 @@ def train_batch(
 
 
 def accumulate_gradients(
-    active: ActivePhase, setup: TrainingSetup, inputs: Tensor, labels: Tensor
+    active: ActivePhase,
+    setup: TrainingSetup,
+    inputs: Tensor,
+    labels: Tensor,
+    recorded: Tensor | None = None,
 ) -> Tensor:
     """Leave the gradients of a batch's loss in the parameters and return the loss.
 
-    The gradients of parts of a batch sum up to those of the whole.
+    The gradients of parts of a batch sum up to those of the whole. Terms beside the loss add their
+    gradients, and are not in what is returned.
     """
     task = setup.task
     loss = torch.zeros((), device=labels.device)
@@ -73,10 +88,26 @@ def accumulate_gradients(
     for part in micro_batches(len(labels), micro_batch=setup.micro_batch):
         # By mass, not by number of images: with class weights a part may weigh more than its share.
         share = task.mass(labels[part]) / task.mass(labels)
-        part_loss = task.training_loss(forward, inputs[part], labels[part]) * share
-        active.scaler.scale(part_loss).backward()  # type: ignore[no-untyped-call]
+        with _watched(active, forward, inputs[part]) as seen:
+            part_loss = task.training_loss(forward, inputs[part], labels[part]) * share
+        total = part_loss
+        if active.transfer is not None and seen is not None:
+            kept = None if recorded is None else recorded[part]
+            n_share = len(labels[part]) / len(labels)
+            shown = Part(labels[part], kept, n_share, seen.now, seen.start)
+            total = total + active.transfer.total(active.network, shown)
+        active.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
         loss += part_loss.detach()
     return loss
+
+
+def _watched(
+    active: ActivePhase, forward: Callable[[Tensor], Tensor], inputs: Tensor
+) -> AbstractContextManager[Watched | None]:
+    """What terms beside the loss see of the pass in the block; None where there are none."""
+    if active.transfer is None:
+        return nullcontext()
+    return active.transfer.watching(active.network, forward, inputs)
 
 
 def clip_gradients(active: ActivePhase) -> Tensor:

@@ -113,7 +113,7 @@ def _trained(trial: Trial, trial_folder: Path, described: dict[str, Any]) -> Net
     network = build_network(
         trial.recipe,
         n_classes=len(described["class_names"]),
-        image_size=trial.data.image_size,
+        image_size=trial.shown.image_size,
         seed=trial.seed,
     )
     # Before the delta is read: what it was trained on top of decides what it means.

@@ -112,7 +112,7 @@ def load_classifier(folder: Path | str) -> Classifier:
         # Merged weights fit the backbone as it is; unmerged ones need their adapters around it.
         _bare_recipe(trial.recipe, described),
         n_classes=len(described["class_names"]),
-        image_size=trial.data.image_size,
+        image_size=trial.shown.image_size,
         seed=trial.seed,
     ).module
     # Before loading: a strict load would refuse the biases that a merged shift needs.

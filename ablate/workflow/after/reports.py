@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ablate.errors import StoreError
+from ablate.in_order import present
 from ablate.reporting.evidence.frames import arm_frame, trial_frame
 from ablate.reporting.figures.example_images import Pictures
 from ablate.reporting.pages.folder import check_purpose
@@ -115,7 +116,7 @@ def arms_overview(study: PublishedStudy) -> pd.DataFrame:
     trials = trial_frame(study)
     main = main_scores(study.record)
     # Where nothing completed yet, two columns stay, and are empty.
-    shown = [name for name in main if name in trials] or main[:2]
+    shown = present(main, among=trials) or main[:2]
     rows = []
     for arm in arm_frame(study, trials).to_dict("records"):
         of_arm = trials[trials["arm_id"] == arm["arm_id"]]

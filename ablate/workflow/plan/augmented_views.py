@@ -22,9 +22,11 @@ from ablate.model.backbone import preprocessing_of
 from ablate.model.backbone_facts import Preprocessing
 from ablate.recipe.policy import is_cropped, level_of, policy_word, recipe_of
 from ablate.recipe.recipe import Recipe
+from ablate.study.record import ArmRecord
 from ablate.study.view_identity import CLEAN
 from ablate.targets import Targets
 from ablate.workflow.plan.contact_sheet import Group, Sheet
+from ablate.workflow.plan.find_arm import find_arm
 from ablate.workflow.prepare.image_stores import Progress, store_for
 from ablate.workflow.prepare.resolved import Resolved
 from ablate.workflow.prepare.writable import check_writable
@@ -40,6 +42,8 @@ class SheetRequest:
     n_epochs: int = 2
     backbone: str | None = None
     """Whose image size and interpolation; None: the first by name."""
+    arm: str | None = None
+    """Whose image size and view, as `ablate plan` names it; None: the first of the backbone."""
 
 
 def read_policy(words: str) -> Recipe:
@@ -100,6 +104,18 @@ def choose_backbone(resolved: Resolved, wanted: str | None) -> str:
     return wanted
 
 
+def choose_arm(resolved: Resolved, request: SheetRequest) -> ArmRecord:
+    """Return the arm whose images are shown: the one asked for, else the backbone's first.
+
+    Raises SpecError for one that the grid does not have.
+    """
+    arms = resolved.arms_to_check
+    if request.arm is not None:
+        return find_arm(arms, request.arm, otherwise="")
+    backbone = choose_backbone(resolved, request.backbone)
+    return next(arm for arm in arms if arm.recipe.backbone == backbone)
+
+
 def backbones_of(resolved: Resolved) -> list[str]:
     """The backbones of all arms, by name."""
     # By name, not in the grid's order: the first one is the default of `--backbone`.
@@ -114,11 +130,10 @@ def take_sheet(
     The store is the one that a run of the grid makes and reads, unless a policy that is asked for
     beside has crops and no arm has any. Raises SpecError, DataError, StoreError.
     """
-    backbone = choose_backbone(resolved, request.backbone)
+    recipe = choose_arm(resolved, request).recipe
     policies = shown_policies(resolved, request.policies)
-    data = resolved.data
-    own = preprocessing_of(backbone, image_size=data.image_size)
-    wanted = own.shown(data.view, data.crop_share)
+    shown = resolved.data.shown_to(recipe)
+    wanted = preprocessing_of(recipe.backbone, image_size=shown.image_size).as_shown(shown)
     store = store_for(
         wanted,
         resolved.data_set,
@@ -133,7 +148,7 @@ def take_sheet(
         groups.append(drawing.group(word, n_epochs=request.n_epochs))
     title = (
         f"{resolved.grid.name}: train images of {resolved.data.source}, seed {seed}, "
-        f"{wanted.image_size} px for {backbone}"
+        f"{wanted.image_size} px for {recipe.backbone}"
     )
     return Sheet(title, drawing.row_names(), tuple(groups))
 
@@ -194,11 +209,19 @@ def describe(resolved: Resolved, request: SheetRequest, sheet: Sheet) -> str:
         parts = [f"{shown} and under {', '.join(words)} in {request.n_epochs} epochs"]
     else:
         parts = [shown, "no arm varies them; --policy light would show what that does"]
+    arm = choose_arm(resolved, request)
     names = backbones_of(resolved)
     if len(names) > 1:
         parts.append(
-            f"for {choose_backbone(resolved, request.backbone)}, one of {len(names)} backbones; "
+            f"for {arm.recipe.backbone}, one of {len(names)} backbones; "
             f"--backbone chooses ({', '.join(names)})"
+        )
+    # A dictionary, since they keep the order of the grid.
+    ways = dict.fromkeys(resolved.data.shown_to(one.recipe) for one in resolved.arms_to_check)
+    if len(ways) > 1:
+        parts.append(
+            f"as images are shown in arm {arm.name}, {resolved.data.shown_to(arm.recipe)}, "
+            f"one of {len(ways)} ways; --arm chooses"
         )
     # Mixed images are made of a batch, after the views of its images: no sheet can show them.
     mixing = []

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate.in_order import places
 from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
@@ -32,12 +33,14 @@ class Kind:
     augment: str
     batch_size: int
     precision: str
+    image_size: int
+    """Pixels; how much of an image they show makes no difference."""
     classifier: str = "linear"
 
     def __str__(self) -> str:
         words = (
             f"{self.backbone}, {self.depth} frozen units, {self.n_trainable:,} trainable, "
-            f"augment {self.augment}, batch {self.batch_size}"
+            f"augment {self.augment}, batch {self.batch_size}, {self.image_size} px"
         )
         if self.classifier == "linear":
             return words
@@ -106,6 +109,7 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
             augment=policy_word(recipe, source=resolved.data.source),
             batch_size=recipe.batch_size,
             precision=recipe.precision,
+            image_size=built.preprocessing.image_size,
             classifier=recipe.classifier,
         )
         kinds[kind].append(arm)
@@ -116,8 +120,8 @@ def kinds_of(resolved: Resolved, facts: Mapping[str, RecipeFacts]) -> dict[Kind,
 def nearest(kind: Kind, measured: Sequence[Kind]) -> Kind:
     """Return the measured kind that a kind is taken as: itself, where it was measured.
 
-    Else one of its backbone, of the nearest depth and number of trained weights, augmented as it
-    is.
+    Else one of its backbone, of the nearest image size, depth and number of trained weights,
+    augmented as it is.
     """
 
     def distance(other: Kind) -> tuple[object, ...]:
@@ -126,6 +130,7 @@ def nearest(kind: Kind, measured: Sequence[Kind]) -> Kind:
             other != kind,
             other.backbone != kind.backbone,
             other.classifier != kind.classifier,
+            abs(other.image_size - kind.image_size),
             abs(other.depth - kind.depth),
             abs(other.n_trainable - kind.n_trainable),
             other.augment != kind.augment,
@@ -176,7 +181,7 @@ def cost_table(
 ) -> list[dict[str, object]]:
     """One row per kind: how often, what one of its trials costs, and whether that was measured."""
     # Rows are numbered, so that a kind that was not measured can name the one it is taken as.
-    numbers = {kind: number for number, kind in enumerate(kinds, start=1)}
+    numbers = places(kinds, first=1)
     rows: list[dict[str, object]] = []
     for kind, arms in kinds.items():
         taken_as = nearest(kind, list(measured))

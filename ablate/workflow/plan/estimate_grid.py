@@ -67,9 +67,7 @@ def _lines(
     """The estimate, and what it rests on."""
     cost = study_cost(resolved, kinds, probes.kinds)
     n_images = sum(images_by_split(resolved).values())
-    # Every backbone has its own resolution, and so its own decoded images.
-    n_backbones = len({kind.backbone for kind in kinds})
-    before_s = probes.worker_start_s + probes.decode_s * n_images * n_backbones
+    before_s = probes.worker_start_s + probes.decode_s * n_images * _n_stores(resolved)
     # Decoding is counted in full: how much of it an earlier study has left is not looked at.
     wall_s = cost.wall_s(probes.n_slots, before_s=before_s)
     slots = f"{probes.n_slots} slot"
@@ -91,6 +89,14 @@ def _lines(
         f"{rests_on}. Patience and trials that are complete already make it shorter; "
         "the report is not in it.",
     ]
+
+
+def _n_stores(resolved: Resolved) -> int:
+    """Every backbone has its images at its own resolution, and every way of showing them."""
+    stores = set()
+    for arm in resolved.expansion.arms:
+        stores.add((arm.recipe.backbone, resolved.data.shown_to(arm.recipe)))
+    return len(stores)
 
 
 def _duration(seconds: float) -> str:

@@ -6,18 +6,16 @@ Reads the study's data and image store, adds nothing to its journal, caches or r
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ablate.errors import SpecError
 from ablate.grid.grid_file import Grid
-from ablate.grid.wording import nearest
 from ablate.study.record import ArmRecord
 from ablate.training.lr_range import LrRange, lr_range
 from ablate.workflow.folders import Folders
+from ablate.workflow.plan.find_arm import find_arm
 from ablate.workflow.prepare.option_checks import check_rates, check_threads
 from ablate.workflow.prepare.prepared import Prepared, prepare
 from ablate.workflow.prepare.resolved import resolve
@@ -67,7 +65,8 @@ def find_lr_of_grid(
     asked.check()
     resolved = resolve(grid, folders, seeds=None, allow_fallback=asked.allow_fallback, command="")
     record = resolved.record
-    arm = find_arm(record.arms, asked.arm, baseline_arm_id=record.baseline_arm_id)
+    # The baseline by its id: its name is like any other.
+    arm = find_arm(record.arms, asked.arm, otherwise=record.baseline_arm_id)
     watcher.data_found(resolved)
     with watcher.preparing() as on_progress:
         prepared = prepare(
@@ -83,22 +82,6 @@ def find_lr_of_grid(
         prepared, arm, lowest=asked.lowest, highest=asked.highest, n_steps=asked.n_steps
     )
     return arm, measured
-
-
-def find_arm(arms: Sequence[ArmRecord], name: str | None, *, baseline_arm_id: str) -> ArmRecord:
-    """Return the arm of that name, without one the baseline.
-
-    Raises SpecError with the nearest name.
-    """
-    for arm in arms:
-        # By id where nothing was asked: the baseline's name is like any other.
-        if arm.name == name or (name is None and arm.arm_id == baseline_arm_id):
-            return arm
-    names = [arm.name for arm in arms]
-    raise SpecError(
-        "--arm must be an arm of the grid as `ablate plan` names them, "
-        f"got {name!r}{nearest(name, names)}"
-    )
 
 
 def range_rows(measured: LrRange) -> list[dict[str, object]]:

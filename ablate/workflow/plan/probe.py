@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ablate.data.build_store import WantedImages, build_stores
 from ablate.data.dataset import DataSet, Split
 from ablate.errors import StoreError
 from ablate.model.backbone import preprocessing_of
@@ -36,7 +37,7 @@ from ablate.training.timing_probe import (
 )
 from ablate.workflow.folders import Folders
 from ablate.workflow.plan.estimate import Kind, Measured
-from ablate.workflow.prepare.image_stores import store_for
+from ablate.workflow.prepare.image_stores import wanted_images
 from ablate.workflow.prepare.machines import Machines, choose_slots
 from ablate.workflow.prepare.resolved import Resolved
 
@@ -57,7 +58,7 @@ class Probes:
     n_slots: int
     """Slots that measured side by side, as the study's trials will run."""
     decode_s: float
-    """Decoding one image."""
+    """One image of one store, decoded once for all stores of a study."""
     worker_start_s: float
     """A worker until its first trial begins."""
     total_mb: float
@@ -70,10 +71,10 @@ class _Samples:
     """The few images of each batch size, decoded for each backbone."""
 
     of_size: Mapping[int, DataSet]
-    stores: Mapping[tuple[str, int], Path]
-    """(backbone, batch size) -> image store."""
+    stores: Mapping[Kind, Path]
+    """Image stores."""
     decode_s: float
-    """Seconds that one image took."""
+    """Seconds that one image took for one store."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def probe_kinds(
         samples = _take_samples(arms, resolved, folder)
         requests = {}
         for number, (kind, arm) in enumerate(arms.items()):
-            store = samples.stores[kind.backbone, kind.batch_size]
+            store = samples.stores[kind]
             probe_folder = folder / f"probe-{number}"
             requests[kind] = _request(resolved, arm, probe_folder, store=store, compute=compute)
         # Side by side, as trials will run: a step takes longer where others use the same memory.
@@ -137,27 +138,37 @@ def _take_samples(arms: Mapping[Kind, ArmRecord], resolved: Resolved, folder: Pa
     for kind in arms:
         n_train = STEPS * kind.batch_size
         of_size[kind.batch_size] = _few_images(resolved.data_set, n_train=n_train)
-    cropped = set()
-    for kind, arm in arms.items():
-        if is_cropped(arm.recipe):
-            cropped.add(kind.backbone)
-    stores = {}
-    n_images = 0
+    stores: dict[Kind, Path] = {}
+    n_stored = 0
     began = time.perf_counter()
-    for backbone, size in sorted({(kind.backbone, kind.batch_size) for kind in arms}):
-        data = resolved.data
-        own = preprocessing_of(backbone, image_size=data.image_size)
-        wanted = own.shown(data.view, data.crop_share)
-        store = store_for(
-            wanted,
-            of_size[size],
-            # A store's key does not say which images of the data it holds.
-            home=folder / f"batch-{size}",
-            has_crops=backbone in cropped,
-        )
-        stores[backbone, size] = store.path
-        n_images += sum(_sizes(of_size[size]).values())
-    return _Samples(of_size, stores, (time.perf_counter() - began) / n_images)
+    for size, few in of_size.items():
+        wanted = _wanted_by_kind(arms, resolved, batch_size=size)
+        # A store's key does not say which images of the data it holds.
+        home = folder / f"batch-{size}"
+        built = build_stores(few, list(wanted.values()), home=home)
+        for kind, one in wanted.items():
+            stores[kind] = built[one].path
+        n_stored += len(built) * sum(_sizes(few).values())
+    return _Samples(of_size, stores, (time.perf_counter() - began) / n_stored)
+
+
+def _wanted_by_kind(
+    arms: Mapping[Kind, ArmRecord], resolved: Resolved, *, batch_size: int
+) -> dict[Kind, WantedImages]:
+    """How the images of each kind with this batch size are stored."""
+    cropped = set()
+    for arm in arms.values():
+        if is_cropped(arm.recipe):
+            cropped.add(arm.recipe.backbone)
+    wanted = {}
+    for kind, arm in arms.items():
+        if kind.batch_size == batch_size:
+            shown = resolved.data.shown_to(arm.recipe)
+            own = preprocessing_of(kind.backbone, image_size=shown.image_size)
+            # The finer images of one kind are there for others, too: one store for both.
+            has_crops = kind.backbone in cropped
+            wanted[kind] = wanted_images(own.as_shown(shown), has_crops=has_crops)
+    return wanted
 
 
 def _few_images(data_set: DataSet, *, n_train: int) -> DataSet:

@@ -96,7 +96,7 @@ class _Counted:
 def sharing_table(
     resolved: Resolved, facts: Mapping[str, RecipeFacts], *, networks: NetworkFacts
 ) -> tuple[list[dict[str, object]], SharedPasses]:
-    """Return one row for each backbone, cut and augmentation, and the sum over the study.
+    """Return one row for each backbone, image size, cut and augmentation, and the sum of all.
 
     A row has arms, trials, passes alone and together, and what is decided. `M mult-adds` is what
     one image's way to the cut takes, `values` the size of its activation there: the first must be
@@ -107,6 +107,7 @@ def sharing_table(
     groups = _groups(resolved, facts, networks)
     users = _users(groups)
     device = networks.device()
+    has_sizes = len({group.image_size for group in groups}) > 1
     counted = _Counted()
     rows: list[dict[str, object]] = []
     # Each row counts what no row before it has: the order decides where a view stands.
@@ -122,7 +123,7 @@ def sharing_table(
         # Clean views are kept whoever needs them: every epoch of a trial needs them again.
         n_users = max(map(users.__getitem__, _names(parts)))
         is_shared = group.policy == CLEAN or n_users > 1
-        row = _row(group, parts, cost)
+        row = _row(group, parts, cost, has_sizes=has_sizes)
         row |= {
             "passes alone": f"{alone:,}",
             "shared": f"{together:,}",
@@ -197,7 +198,7 @@ def _groups(
     resolved: Resolved, facts: Mapping[str, RecipeFacts], networks: NetworkFacts
 ) -> dict[Group, list[Part]]:
     arms = resolved.expansion.arms
-    weights = weights_of(arms, networks, image_size=resolved.data.image_size)
+    weights = weights_of(arms, networks, data=resolved.data)
     groups: dict[Group, list[Part]] = {}
     for arm in arms:
         built = facts[arm.arm_id]
@@ -229,9 +230,9 @@ def _names(parts: Sequence[Part]) -> Iterator[str]:
             yield train_views_name(trunk, policy=part.policy, seed=seed)
 
 
-def _row_order(group: Group) -> tuple[str, int, str]:
+def _row_order(group: Group) -> tuple[str, int, int, str]:
     # Shallow cuts first: what a deeper one shares with them is counted in their row.
-    return group.backbone, group.depth, group.policy
+    return group.backbone, group.image_size, group.depth, group.policy
 
 
 def _alone(part: Part, n_images: Mapping[str, int], *, of_train: Sequence[int]) -> int:
@@ -243,9 +244,14 @@ def _alone(part: Part, n_images: Mapping[str, int], *, of_train: Sequence[int]) 
     return len(part.trunks) * each
 
 
-def _row(group: Group, parts: Sequence[Part], cost: PrefixCost) -> dict[str, object]:
-    return {
-        "backbone": group.backbone,
+def _row(
+    group: Group, parts: Sequence[Part], cost: PrefixCost, *, has_sizes: bool
+) -> dict[str, object]:
+    row: dict[str, object] = {"backbone": group.backbone}
+    # Only where they tell rows apart.
+    if has_sizes:
+        row["image px"] = group.image_size
+    return row | {
         "frozen prefix": f"{group.depth} of {group.n_units} units",
         "augment": group.policy,
         "arms": len(parts),

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from ablate.errors import SpecError
-from ablate.model.backbone_facts import ImageSize, RecipeFacts
+from ablate.grid.shown_recipes import shown_recipes
+from ablate.model.backbone_facts import Preprocessing, RecipeFacts
 from ablate.recipe.class_weight_rules import check_class_weights
 from ablate.recipe.one_image import asks_for_one_image, one_image_mistake
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import Shown, ShownTo
+from ablate.recipe.transfer import uses_source_classifier
 from ablate.study.record import ArmRecord
+from ablate.study.trial import DataSpec
 from ablate.study.weights_identity import WeightsIdentity, weights_name
-from ablate.workflow.prepare.equal_arms import check_depths_differ
+from ablate.workflow.prepare.equal_arms import check_depths_differ, check_images_differ
 from ablate.workflow.prepare.network_facts import BuiltFacts, NetworkFacts
 from ablate.workflow.prepare.resolved import Resolved
 
@@ -33,6 +37,9 @@ _SHAPELESS_FIELDS = (
     "augment",
     "label_smoothing",
     "class_weights",
+    "view",
+    "crop_share",
+    "interpolation",
 )
 _SHAPELESS = {name: Recipe.model_fields[name].default for name in _SHAPELESS_FIELDS}
 """Fields that do not change the network: arms that differ in nothing else are built once."""
@@ -52,6 +59,8 @@ class CheckedArms:
     """By arm_id."""
     weights: Mapping[str, WeightsIdentity]
     """By `weights_name`; recipes with random weights are not in it."""
+    images: Mapping[ShownTo, Preprocessing]
+    """How images are shown to each backbone, in arms and in those that a search may propose."""
 
 
 def check_arms(resolved: Resolved, *, networks: NetworkFacts | None = None) -> CheckedArms:
@@ -64,9 +73,11 @@ def check_arms(resolved: Resolved, *, networks: NetworkFacts | None = None) -> C
     facts = _facts_of_arms(resolved, networks)
     # Weights come after the facts: a hub is not asked for hundreds of MB on behalf of a grid that
     # could not be trained anyway.
-    weights = weights_of(resolved.arms_to_check, networks, image_size=resolved.data.image_size)
+    weights = weights_of(resolved.arms_to_check, networks, data=resolved.data)
+    _check_source_classifiers(resolved.arms_to_check, networks)
     check_depths_differ(resolved.arms_to_check, facts)
-    return CheckedArms(facts, weights)
+    check_images_differ(resolved.arms_to_check, facts, data=resolved.data)
+    return CheckedArms(facts, weights, _images(resolved, facts, networks))
 
 
 def _facts_of_arms(resolved: Resolved, networks: NetworkFacts) -> dict[str, RecipeFacts]:
@@ -91,8 +102,39 @@ def _build(arm: ArmRecord, resolved: Resolved, networks: NetworkFacts) -> Recipe
     return networks.recipe_facts(
         arm.recipe.model_copy(update=_SHAPELESS),
         n_classes=len(resolved.data_set.facts.class_names),
-        image_size=resolved.data.image_size,
+        image_size=resolved.data.shown_to(arm.recipe).image_size,
     )
+
+
+def _images(
+    resolved: Resolved, facts: Mapping[str, RecipeFacts], networks: NetworkFacts
+) -> dict[ShownTo, Preprocessing]:
+    images: dict[ShownTo, Preprocessing] = {}
+    for arm in resolved.arms_to_check:
+        shown = resolved.data.shown_to(arm.recipe)
+        own = facts[arm.arm_id].preprocessing
+        images[arm.recipe.backbone, shown] = own.as_shown(shown)
+    if resolved.grid.search is None:
+        return images
+    # The arms that are checked take each level once, not each with each other one.
+    for recipe in shown_recipes(resolved.grid):
+        shown = resolved.data.shown_to(recipe)
+        if (recipe.backbone, shown) not in images:
+            own = _own_preprocessing(recipe.backbone, shown, resolved, networks)
+            images[recipe.backbone, shown] = own.as_shown(shown)
+    return images
+
+
+def _own_preprocessing(
+    backbone: str, shown: Shown, resolved: Resolved, networks: NetworkFacts
+) -> Preprocessing:
+    """That of a linear probe: how a network trains does not change how it wants its images."""
+    facts = networks.recipe_facts(
+        Recipe.model_validate({"backbone": backbone}),
+        n_classes=len(resolved.data_set.facts.class_names),
+        image_size=shown.image_size,
+    )
+    return facts.preprocessing
 
 
 def _check_one_image(recipe: Recipe, facts: RecipeFacts) -> None:
@@ -101,9 +143,18 @@ def _check_one_image(recipe: Recipe, facts: RecipeFacts) -> None:
         raise SpecError(one_image_mistake(recipe))
 
 
-def weights_of(
-    arms: Iterable[ArmRecord], networks: NetworkFacts, *, image_size: ImageSize
-) -> Weights:
+def _check_source_classifiers(arms: Iterable[ArmRecord], networks: NetworkFacts) -> None:
+    """Weights that some arm needs the classifier of must carry one. Raises WeightsError."""
+    recipes = {}
+    for arm in arms:
+        if uses_source_classifier(arm.recipe):
+            # any recipe with these weights will do
+            recipes[weights_name(arm.recipe)] = arm.recipe
+    for _, recipe in sorted(recipes.items()):
+        networks.check_source_classifier(recipe)
+
+
+def weights_of(arms: Iterable[ArmRecord], networks: NetworkFacts, *, data: DataSpec) -> Weights:
     """`weights_name` -> what is loaded: two words may stand for the same tensors.
 
     Recipes with random weights are not in it. Raises WeightsError.
@@ -112,6 +163,7 @@ def weights_of(
     recipes = {weights_name(arm.recipe): arm.recipe for arm in arms}
     weights: Weights = {}
     for name, recipe in sorted(recipes.items()):
+        image_size = data.shown_to(recipe).image_size
         identity = networks.check_weights(recipe, image_size=image_size)
         if identity is not None:
             weights[name] = identity

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.errors import SpecError
-from ablate.model.backbone_facts import RecipeFacts
+from ablate.model.backbone_facts import Preprocessing, RecipeFacts
 from ablate.recipe.canonical import canonical
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.recipe.strategy import is_single
 from ablate.study.record import ArmRecord
+from ablate.study.trial import DataSpec
 
 _SETTLED_FIELDS = frozenset({"freeze_depth", "lr_ratio", "batch_norm"})
 """Fields whose meaning depends on the depth in units: compared by what they mean there."""
@@ -34,6 +36,44 @@ def check_depths_differ(arms: Sequence[ArmRecord], facts: Mapping[str, RecipeFac
                 "name each freeze_depth once (all is the same as the number of units)"
             )
         seen[key] = arm.name
+
+
+def check_images_differ(
+    arms: Sequence[ArmRecord], facts: Mapping[str, RecipeFacts], *, data: DataSpec
+) -> None:
+    """Refuse two arms that are shown the same pixels: null, auto and a number can mean one size.
+
+    `facts` by arm_id. Raises SpecError.
+    """
+    # Most grids leave it to the data, and the canonical forms of thousands of arms take a while.
+    if not any(map(_says_how_images_are_shown, arms)):
+        return
+    seen: dict[str, str] = {}
+    for arm in arms:
+        shown = data.shown_to(arm.recipe)
+        images = facts[arm.arm_id].preprocessing.as_shown(shown)
+        key = _trained_on(arm.recipe, images)
+        if key in seen:
+            raise SpecError(
+                f"arms must differ, but {seen[key]!r} and {arm.name!r} both show "
+                f"{arm.recipe.backbone} the same pixels: {images.image_size} px from squares of "
+                f"{images.store_side} px, view {images.view}, resized by {images.interpolation}; "
+                "name each level once (null and auto can be what another level says)"
+            )
+        seen[key] = arm.name
+
+
+def _says_how_images_are_shown(arm: ArmRecord) -> bool:
+    return any(getattr(arm.recipe, name) is not None for name in SHOWN_FIELDS)
+
+
+def _trained_on(recipe: Recipe, images: Preprocessing) -> str:
+    """The same text for recipes that train alike on the same pixels."""
+    fields = canonical(recipe)
+    for name in SHOWN_FIELDS:
+        fields.pop(name, None)
+    pixels = (images.image_size, images.store_side, images.view, images.interpolation)
+    return repr((sorted(fields.items(), key=str), pixels))
 
 
 def _has_a_word_for_each_depth(arms: Iterable[ArmRecord], facts: Mapping[str, RecipeFacts]) -> bool:

@@ -1,4 +1,4 @@
-"""The image stores of a study: one for each backbone, at its resolution."""
+"""The image stores of a study: one for each backbone and way of showing images to it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.data.build_store import build_store
+from ablate.data import build_store
+from ablate.data.build_store import WantedImages
 from ablate.data.darkness import brightest_of
 from ablate.data.dataset import DataSet
 from ablate.data.duplicates import near_duplicates
 from ablate.data.store import ImageStore, open_store
-from ablate.model.backbone_facts import Preprocessing, RecipeFacts
+from ablate.model.backbone_facts import Preprocessing
 from ablate.recipe.policy import is_cropped
+from ablate.recipe.shown_part import ShownTo
 from ablate.study.record import DataFacts
 from ablate.workflow.folders import Folders
+from ablate.workflow.prepare.check_arms import CheckedArms
 from ablate.workflow.prepare.resolved import Resolved
 
 Progress = Callable[[str, int, int], None]
@@ -25,73 +28,67 @@ Progress = Callable[[str, int, int], None]
 
 
 def build_stores(
-    resolved: Resolved,
-    facts: Mapping[str, RecipeFacts],
-    folders: Folders,
-    *,
-    on_progress: Progress,
-) -> dict[str, Path]:
-    """Return backbone -> the folder of its image store; `facts` by arm_id.
+    resolved: Resolved, arms: CheckedArms, folders: Folders, *, on_progress: Progress
+) -> dict[ShownTo, Path]:
+    """Return the folders of the image stores of all arms.
 
-    Images are decoded only where no earlier study has left them. Raises DataError, StoreError.
+    Images are decoded only where no earlier study has left them, and once for all stores. Raises
+    DataError, StoreError.
     """
-    # By backbone: image size and interpolation are its own, whatever arm it trains in.
-    wanted = {}
     cropped = set()
     for arm in resolved.arms_to_check:
-        own = facts[arm.arm_id].preprocessing
-        wanted[arm.recipe.backbone] = own.shown(resolved.data.view, resolved.data.crop_share)
         if is_cropped(arm.recipe):
-            cropped.add(arm.recipe.backbone)
-    stores = {}
+            cropped.add((arm.recipe.backbone, resolved.data.shown_to(arm.recipe)))
+    wanted = {}
     # In order of their names: the messages and the disk see the same in every run.
-    for backbone, preprocessing in sorted(wanted.items()):
-        store = store_for(
-            preprocessing,
-            resolved.data_set,
-            home=folders.home,
-            has_crops=backbone in cropped,
-            on_progress=on_progress,
-        )
-        stores[backbone] = store.path
-    return stores
+    for shown_to in sorted(arms.images, key=str):
+        wanted[shown_to] = wanted_images(arms.images[shown_to], has_crops=shown_to in cropped)
+    stores = build_store.build_stores(
+        resolved.data_set,
+        list(wanted.values()),
+        home=folders.home,
+        on_progress=partial(on_progress, "decoding images"),
+    )
+    return {shown_to: stores[one].path for shown_to, one in wanted.items()}
 
 
-def store_for(
-    wanted: Preprocessing,
-    data_set: DataSet,
-    *,
-    home: Path,
-    has_crops: bool,
-    on_progress: Progress | None = None,
-) -> ImageStore:
-    """Return the store below `home` of the images as a backbone wants them.
+def wanted_images(preprocessing: Preprocessing, *, has_crops: bool) -> WantedImages:
+    """How images are stored for a network.
 
-    `has_crops` says whether augmentation cuts crops from its train images. Raises DataError,
-    StoreError.
+    `has_crops` says whether augmentation cuts crops from its train images.
     """
     # Crops are magnified: they are taken from finer images, which take more disk.
     fine = None
     if has_crops:
-        fine = wanted.fine_side
-    on_image = None
-    if on_progress is not None:
-        on_image = partial(on_progress, "decoding images")
-    return build_store(
-        data_set,
-        home=home,
-        side=wanted.store_side,
-        interpolation=wanted.interpolation,
-        fine=fine,
-        view=wanted.view,
-        on_progress=on_image,
+        fine = preprocessing.fine_side
+    return WantedImages(
+        preprocessing.store_side, preprocessing.interpolation, fine, preprocessing.view
     )
 
 
-def with_pixel_facts(facts: DataFacts, stores: Mapping[str, Path]) -> DataFacts:
+def store_for(
+    preprocessing: Preprocessing,
+    data_set: DataSet,
+    *,
+    home: Path,
+    has_crops: bool,
+    on_progress: Progress,
+) -> ImageStore:
+    """Return the store below `home` of the images as one network wants them.
+
+    Raises DataError, StoreError.
+    """
+    wanted = wanted_images(preprocessing, has_crops=has_crops)
+    stores = build_store.build_stores(
+        data_set, [wanted], home=home, on_progress=partial(on_progress, "decoding images")
+    )
+    return stores[wanted]
+
+
+def with_pixel_facts(facts: DataFacts, stores: Mapping[ShownTo, Path]) -> DataFacts:
     """Add what only decoded images show: near duplicates across splits, and dark data sets."""
     # Every store has the same images; the first by name, so that a study's record stays the same.
-    decoded = open_store(stores[min(stores)])
+    decoded = open_store(stores[min(stores, key=str)])
     shown = {
         "near_duplicates": near_duplicates(decoded),
         "brightest": brightest_of(_images(decoded)),

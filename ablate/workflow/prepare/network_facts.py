@@ -54,6 +54,10 @@ class NetworkFacts(Protocol):
         """See `model.network.identify_weights`; None for random weights."""
         ...
 
+    def check_source_classifier(self, recipe: Recipe) -> None:
+        """See `model.weights.source_classifier.load_source_classifier`. Raises WeightsError."""
+        ...
+
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
         """See `model.cost.cost_of_depth`."""
         ...
@@ -85,6 +89,12 @@ class BuiltFacts:
             pretrained_cfg_of(recipe.backbone)
             return None
         return identify_weights(recipe, image_size=image_size)
+
+    def check_source_classifier(self, recipe: Recipe) -> None:
+        """See `NetworkFacts`."""
+        from ablate.model.weights.source_classifier import load_source_classifier
+
+        load_source_classifier(recipe.backbone, recipe.weights)
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
         """See `NetworkFacts`."""
@@ -126,6 +136,10 @@ class HelpedFacts:
             ASK_BUILT, "check_weights", recipe, image_size=image_size
         )
         return identity
+
+    def check_source_classifier(self, recipe: Recipe) -> None:
+        """See `NetworkFacts`."""
+        self.helper.call(ASK_BUILT, "check_source_classifier", recipe)
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
         """See `NetworkFacts`."""
@@ -176,6 +190,11 @@ class CachedFacts:
         if is_settled or not are_pretrained(recipe):
             _KnownWeights(after, identity).write(path)
         return identity
+
+    def check_source_classifier(self, recipe: Recipe) -> None:
+        """See `NetworkFacts`."""
+        # Not remembered: few grids ask, and the file may be another by now.
+        self.built.check_source_classifier(recipe)
 
     def prefix_cost(self, backbone: str, image_size: int, depth: int) -> PrefixCost:
         """See `NetworkFacts`."""

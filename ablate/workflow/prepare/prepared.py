@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ablate.recipe.policy import policy_word
+from ablate.recipe.shown_part import ShownTo
 from ablate.recipe.strategy import phases_of
 from ablate.scheduling.executors.fork_server import ForkServer, Helper
 from ablate.scheduling.executors.forking import named_function
@@ -48,8 +49,8 @@ class Prepared:
     folder: Path
     """The study's own folder: journal, attempts, logs."""
     compute: Compute
-    stores: dict[str, Path]
-    """Backbone -> image store at its resolution."""
+    stores: Mapping[ShownTo, Path]
+    """The image stores, by backbone and by how images are shown to it."""
     cache: CacheSpec
     """Where activations of frozen prefixes are kept.
 
@@ -90,7 +91,7 @@ class Prepared:
             trial=trial,
             attempt=attempt,
             n_classes=len(self.resolved.data_set.facts.class_names),
-            store_path=self.stores[trial.recipe.backbone],
+            store_path=self._store_path(trial),
             folder=folder,
             compute=self.compute,
             sides=sides_of(trial, self.resolved.record, self.resolved.data_set),
@@ -118,8 +119,11 @@ class Prepared:
         policy = policy_word(trial.recipe, source=trial.data.source)
         if policy == CLEAN or trial.recipe.shots is not None:
             return None
-        store = self.stores[trial.recipe.backbone]
-        return (str(store), str(trial.data.image_size), policy, trial.seed)
+        image_size = str(trial.shown.image_size)
+        return (str(self._store_path(trial)), image_size, policy, trial.seed)
+
+    def _store_path(self, trial: Trial) -> Path:
+        return self.stores[trial.recipe.backbone, trial.shown]
 
     @cached_property
     def _drawers(self) -> Mapping[DrawnViewsName | None, set[str]]:
@@ -139,6 +143,7 @@ class Prepared:
 
     @cached_property
     def _unit_sizes(self) -> Counter[str | None]:
+        # Counted once: a conductor asks for the size of a unit at every trial that it starts.
         return Counter(map(self.unit_of, self.resolved.trials))
 
 
@@ -168,10 +173,12 @@ def prepare(
     measuring = None
     if fork_server is not None:
         measuring = fork_server.helper()
+        # Begun here and asked for below: networks and images take longer than the measuring.
         measuring.begin(CHOOSE_COMPUTE, folders.home, threads=n_threads)
     arms = _check(resolved, folders, _networks(fork_server), on_progress=on_progress)
-    stores = build_stores(resolved, arms.facts, folders, on_progress=on_progress)
+    stores = build_stores(resolved, arms, folders, on_progress=on_progress)
     compute = _choose_compute(folders, measuring, threads=n_threads, on_progress=on_progress)
+    # Only now: what pixels tell is known when all of them were decoded.
     data = with_pixel_facts(resolved.record.data, stores)
     record = resolved.record.model_copy(update={"data": data})
     return Prepared(
@@ -202,7 +209,7 @@ def prepared_again(
     return replace(
         prepared,
         resolved=resolved,
-        stores=build_stores(resolved, arms.facts, folders, on_progress=on_progress),
+        stores=build_stores(resolved, arms, folders, on_progress=on_progress),
         waypoints=waypoints_of(resolved.arms_to_check, arms.facts, arms.weights, prepared.compute),
         cut_arms=_cut_arms(resolved, arms),
         weights=arms.weights,
@@ -246,6 +253,7 @@ def _choose_compute(
         compute = named_function(CHOOSE_COMPUTE)(folders.home, threads=threads)
     else:
         compute = measuring.end()
+        # Its process holds a GPU's memory, which the first trial will want.
         measuring.close()
     on_progress("measuring this machine", 1, 1)
     return compute
@@ -256,6 +264,7 @@ def _cut_arms(resolved: Resolved, arms: CheckedArms) -> dict[str, str]:
     pooling_of = {}
     for arm in resolved.arms_to_check:
         facts = arms.facts[arm.arm_id]
+        # In any phase: one that frees everything later still shares its first.
         if max(cut_depths(arm.recipe, facts)) > 0:
             pooling_of[arm.arm_id] = facts.pooling
     return pooling_of

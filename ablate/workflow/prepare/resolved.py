@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 
 from ablate.data.dataset import DataSet, load_data
 from ablate.errors import SpecError
-from ablate.grid.expand import Expansion, expand, noise_seeds, study_record, study_trials
+from ablate.grid.expand import (
+    Expansion,
+    expand,
+    noise_seeds,
+    shown_in,
+    study_record,
+    study_trials,
+)
 from ablate.grid.grid_file import Grid
 from ablate.grid.pilot_arms import (
     Candidate,
@@ -17,7 +24,9 @@ from ablate.grid.pilot_arms import (
     probe_arms,
     tuning_arms,
 )
-from ablate.study.record import ArmRecord, StudyRecord
+from ablate.recipe.shown_part import USUAL_VIEW, Shown
+from ablate.study.arm_record import arms_by_id
+from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.study.tasks import task_of
 from ablate.study.trial import DataSpec, Trial
 from ablate.workflow.folders import Folders
@@ -48,7 +57,7 @@ class Resolved:
             arms += self.pilot.arms_to_check
         arms += self.record.added_arms
         # A tuning starts from the grid's arms: each is checked once.
-        return tuple({arm.arm_id: arm for arm in arms}.values())
+        return tuple(arms_by_id(arms).values())
 
     def first_trial(self, arm: ArmRecord) -> Trial:
         """The trial of an arm of the study with its first seed."""
@@ -65,6 +74,11 @@ class PilotPlan:
     """The arms of a tuning; for a search, some that together take every level of its axes."""
     tuning: tuple[Candidate, ...] | None
     """The trials of a tuning; None for a search, which proposes its trials as it runs."""
+
+    @property
+    def tuning_trials(self) -> tuple[Trial, ...]:
+        """Of a tuning; none of a search."""
+        return tuple(candidate.trial for candidate in self.tuning or ())
 
 
 def resolve(
@@ -84,13 +98,25 @@ def resolve(
     # A pilot that trained with one of the study's seeds would choose on what is reported.
     check_pilot_seed(grid, (*chosen, *noise_seeds(grid, chosen)))
     # Arms and ids first, then what is asked of them; the trials follow from both.
-    facts = counted(data_set.facts, data_set.resplits, chosen)
+    seen = _as_arms_see_them(data_set, shown_in(grid, expansion))
+    facts = counted(seen, data_set.resplits, chosen)
     data_set = replace(data_set, remarks=(*data_set.remarks, *split_remarks(facts.splits)))
     record = study_record(grid, expansion, facts=facts, seeds=chosen, command=command)
     alike = study_trials(grid, expansion, data=data, fingerprint=fingerprint, seeds=chosen)
     trials = with_own_splits(alike, record, data_set)
     pilot = _pilot_plan(grid, expansion, record, data=data)
     return Resolved(grid, data, data_set, expansion, record, trials, pilot)
+
+
+def _as_arms_see_them(data_set: DataSet, shown: Sequence[Shown]) -> DataFacts:
+    """The facts with what the arms cut away, whichever part of an image the data alone would show.
+
+    Nothing where all see whole images; where only some do, what the others cut away.
+    """
+    cut_share = 0.0
+    if any(one.view == USUAL_VIEW for one in shown):
+        cut_share = data_set.cut_share
+    return data_set.facts.model_copy(update={"cut_share": cut_share})
 
 
 def _pilot_plan(

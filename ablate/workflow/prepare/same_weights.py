@@ -13,7 +13,7 @@ from pathlib import Path
 from ablate.errors import StoreError, WeightsError, some
 from ablate.model.backbone_facts import ImageSize
 from ablate.scheduling.study_folder import StudyFolder
-from ablate.study.trial import Trial
+from ablate.study.trial import Trial, trials_by_id
 from ablate.study.weights_identity import WeightsIdentity, are_pretrained, weights_name
 from ablate.tracking.journal import attempts
 from ablate.workflow.folders import Folders
@@ -38,7 +38,7 @@ def check_same_weights(
     trials = [*resolved.trials]
     if resolved.pilot is not None:
         study_folders.append(pilot_folder_of(folder, resolved.pilot.record))
-        trials += [candidate.trial for candidate in resolved.pilot.tuning or ()]
+        trials += resolved.pilot.tuning_trials
     check_weights_of_past(study_folders, trials, weights, image_size=resolved.data.image_size)
 
 
@@ -56,13 +56,12 @@ def check_weights_of_past(
     study. Raises WeightsError naming both digests and the ways out.
     """
     # What is asked for now, also where an earlier plan did not have it.
-    asked = {trial.trial_id: trial for trial in trials}
+    asked = trials_by_id(trials)
     for folder in map(StudyFolder, folders):
-        known = dict(asked)
+        known = asked.copy()
         # A search's trials stand in its plan alone.
         with suppress(StoreError):
-            for trial in folder.read_plan().trials:
-                known[trial.trial_id] = trial
+            known |= trials_by_id(folder.read_plan().trials)
         past = _past_of(folder, known, image_size=image_size)
         for name, now in weights.items():
             others = []

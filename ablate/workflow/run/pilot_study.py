@@ -26,9 +26,10 @@ from ablate.scheduling.samplers import SearchPlan
 from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
+from ablate.study.arm_record import arms_by_id
 from ablate.study.pilot_record import Pilot, PilotTrial
 from ablate.study.record import ArmRecord
-from ablate.study.trial import Trial, best_of
+from ablate.study.trial import Trial, best_of, trials_by_id
 from ablate.workflow.context import StudyContext
 from ablate.workflow.prepare.current_provenance import provenance_tags
 from ablate.workflow.prepare.machines import executor_for
@@ -69,11 +70,11 @@ def adopt_pilot(context: StudyContext) -> int:
     """
     prepared = context.prepared
     plan = _plan(prepared)
-    trials = [candidate.trial for candidate in plan.tuning or ()]
+    trials = plan.tuning_trials
     trial_ids = None
     # A search's trials are those that were proposed: nobody can name them beforehand.
     if plan.tuning is not None:
-        trial_ids = [trial.trial_id for trial in trials]
+        trial_ids = list(trials_by_id(trials))
     folder = pilot_folder(prepared)
     n_adopted = adopt(
         folder, context.store, plan.record, trial_ids=trial_ids, tags=provenance_tags()
@@ -132,6 +133,7 @@ def _search(
     prepared: Prepared, session: Session, names: Names
 ) -> tuple[StudySummary, Prepared | None]:
     """Search, and return the study of what was found; None while the search is not over."""
+    # No trials in the plan: the sampler proposes them one after the other.
     result = run_search(
         search_plan(prepared.resolved),
         StudyPlan(_plan(prepared).record, (), provenance_tags()),
@@ -149,10 +151,10 @@ def _tune(
     """Tune every arm, and return the study of tuned arms; None while the tuning is not over."""
     plan = _plan(prepared)
     assert plan.tuning is not None
+    # In one order: `tuning_arms` makes an arm of each candidate.
     for candidate, arm in zip(plan.tuning, plan.record.arms, strict=True):
         names[candidate.trial.trial_id] = arm.name
-    trials = tuple(candidate.trial for candidate in plan.tuning)
-    summary = run_study(StudyPlan(plan.record, trials, provenance_tags()), session)
+    summary = run_study(StudyPlan(plan.record, plan.tuning_trials, provenance_tags()), session)
     if summary.n_left:
         return summary, None
     return summary, _tuned(prepared, plan.tuning)
@@ -196,7 +198,7 @@ def _confirmed(prepared: Prepared, result: SearchResult) -> Prepared | None:
         return None
     resolved = prepared.resolved
     folder = StudyFolder(pilot_folder(prepared))
-    arms = {arm.arm_id: arm for arm in folder.read_plan().record.arms}
+    arms = arms_by_id(folder.read_record().arms)
     search = search_plan(resolved)
 
     def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
@@ -209,8 +211,8 @@ def _confirmed(prepared: Prepared, result: SearchResult) -> Prepared | None:
             "sampler": search.search.sampler,
             "pruner": search.search.pruner,
             "n_confirm": search.search.confirm,
-            "front": tuple(trial.trial_id for trial in result.front),
-            "chosen": tuple(trial.trial_id for trial in result.best),
+            "front": tuple(trials_by_id(result.front)),
+            "chosen": tuple(trials_by_id(result.best)),
         }
     )
     chosen = tuple(arms[trial.arm_id] for trial in result.best)
@@ -268,12 +270,12 @@ def _tuned(prepared: Prepared, tuning: tuple[Candidate, ...]) -> Prepared | None
 
 def _tuning_trials(prepared: Prepared, tuning: tuple[Candidate, ...]) -> tuple[PilotTrial, ...]:
     """The trials of a tuning, each with the name of the arm that it is a candidate for."""
-    names = {arm.arm_id: arm.name for arm in prepared.resolved.expansion.arms}
+    arms = arms_by_id(prepared.resolved.expansion.arms)
     candidates = {candidate.trial.trial_id: candidate for candidate in tuning}
 
     def describe(trial: Trial) -> tuple[str, dict[str, Any]]:
         candidate = candidates[trial.trial_id]
-        return names[candidate.of_arm], dict(candidate.tuned)
+        return arms[candidate.of_arm].name, dict(candidate.tuned)
 
     folder = StudyFolder(pilot_folder(prepared))
     return pilot_trials(folder, describe, objectives=(prepared.resolved.grid.select_by,))
@@ -311,6 +313,7 @@ def _followed_by(
 ) -> Prepared:
     """The study after a pilot."""
     resolved = prepared.resolved
+    # The same study_id: its journal and its runs are found again by whoever goes on.
     record = resolved.record.model_copy(update={"arms": arms, "pilot": pilot})
     return replace(prepared, resolved=replace(resolved, record=record, trials=tuple(trials)))
 

@@ -19,6 +19,7 @@ from ablate.workflow.commands import report_command, run_command
 from ablate.workflow.context import StudyContext
 from ablate.workflow.folders import Folders, check_optuna
 from ablate.workflow.plan.trials_per_gpu import with_trials_per_gpu
+from ablate.workflow.prepare.all_mistakes import all_mistakes
 from ablate.workflow.prepare.grid_source import other_source
 from ablate.workflow.prepare.prepared import prepare
 from ablate.workflow.prepare.resolved import resolve
@@ -126,6 +127,7 @@ def run_grid(
     if following is not None:
         context = following
         watcher.second_stage_chosen(context)
+        # The same context type, so fresh seeds and added arms are trained as the study was.
         last = followed = _train(context, watcher)
     study, report = _report(context, last, watcher)
     return RunOutcome(context, summary, pilot, study, report, followed)
@@ -160,19 +162,21 @@ def prepare_context(
     grid = request.grid
     # What costs nothing to check comes before data are read and images are decoded.
     options.check()
+    # Checked before anything is trained: a folder of somebody else's is known at once.
     report_dir = Path(options.report_dir or Path("reports") / grid.name)
     check_report_folder(folders, report_dir, grid)
     store = open_store(folders, grid.name)
     check_optuna(folders)
-    resolved = resolve(
-        grid,
-        folders,
-        seeds=options.seeds,
-        allow_fallback=options.allow_fallback,
-        command=run_command(grid.name, seeds=options.seeds_text, settings=grid.settings),
-    )
+    with all_mistakes(request):
+        resolved = resolve(
+            grid,
+            folders,
+            seeds=options.seeds,
+            allow_fallback=options.allow_fallback,
+            command=run_command(grid.name, seeds=options.seeds_text, settings=grid.settings),
+        )
     watcher.data_found(resolved)
-    with watcher.preparing() as on_progress:
+    with all_mistakes(request), watcher.preparing() as on_progress:
         prepared = prepare(
             resolved,
             folders,
@@ -183,6 +187,7 @@ def prepare_context(
             fork_server=fork_server,
         )
     watcher.images_checked(prepared.resolved)
+    # Now, not with the report: two studies that write into one folder are found before they train.
     claim_folder(report_dir, grid_name=grid.name, others={})
     _note_source(request, prepared.folder, watcher)
     # `auto` trains a few steps to measure their memory, so the networks were checked before.
@@ -208,6 +213,7 @@ def prepare_context(
 
 def _note_source(request: Request, folder: Path, watcher: Watcher) -> None:
     """Remember the grid's file, and tell of another file of the same name."""
+    # A grid of the package, or of a mapping: it has no file that could be mixed up.
     if request.file is None:
         return
     other = other_source(folder, request.file)
@@ -217,6 +223,7 @@ def _note_source(request: Request, folder: Path, watcher: Watcher) -> None:
 
 def _run_pilot(context: StudyContext, watcher: Watcher) -> PilotEnd:
     watcher.adopted(adopt_pilot(context))
+    # Filled while the pilot runs: a search names its trials as it proposes them.
     names: dict[str, str] = {}
     with watcher.training(pilot_view(context, names)) as on_event:
         end = run_pilot(context, on_event, names=names)
@@ -257,6 +264,7 @@ def _report(
         with results_kept(again="the same command logs the best model"):
             helper = None
             if context.fork_server is not None:
+                # A process that has torch already: this one need not import it for one model.
                 helper = context.fork_server.helper()
             log_champion(study, context.store, folder=context.prepared.folder, helper=helper)
     except ReportError:

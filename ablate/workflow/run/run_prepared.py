@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from ablate.scheduling.executors.forking import named_function
 from ablate.scheduling.remaining import StudyClock
 from ablate.scheduling.study_folder import JOURNAL, StudyPlan
 from ablate.scheduling.summary import StudySummary
+from ablate.study.arm_record import trial_names
+from ablate.study.trial import Trial, recipes_by_id, trials_by_id
 from ablate.tracking.events import TrialState
-from ablate.tracking.journal import Journal, attempts
+from ablate.tracking.journal import Attempt, Journal, attempts
 from ablate.tracking.mlflow_store import MlflowStore
 from ablate.tracking.records import PublishedRun, PublishedStudy
 from ablate.workflow.context import StudyContext
@@ -60,7 +63,7 @@ def adopt_published(context: StudyContext) -> int:
     """
     prepared = context.prepared
     resolved = context.resolved
-    trial_ids = [trial.trial_id for trial in resolved.trials]
+    trial_ids = list(trials_by_id(resolved.trials))
     n_adopted = adopt(prepared.folder, context.store, resolved.record, trial_ids=trial_ids)
     check_weights_of_past(
         [prepared.folder],
@@ -74,40 +77,35 @@ def adopt_published(context: StudyContext) -> int:
 def study_view(context: StudyContext) -> StageView:
     """What a display must know of the study's trials."""
     resolved = context.resolved
-    arm_names = {arm.arm_id: arm.name for arm in resolved.record.all_arms}
-    names = {}
-    for trial in resolved.trials:
-        names[trial.trial_id] = f"{arm_names[trial.arm_id]}, seed {trial.seed}"
+    completed = _completed_before(context.prepared)
     return StageView(
-        names,
+        trial_names(resolved.record.all_arms, resolved.trials),
         n_trials=len(resolved.trials),
         select_by=resolved.grid.select_by,
-        n_before=count_complete(context.prepared),
-        clock=study_clock(context.prepared),
+        n_before=len(completed),
+        clock=_study_clock(resolved.trials, completed.values()),
         is_inline=context.machines.kind == "inline",
     )
 
 
-def count_complete(prepared: Prepared) -> int:
-    """Return how many of the study's trials an earlier call completed; they are not run again."""
-    asked = {trial.trial_id for trial in prepared.resolved.trials}
-    complete = set()
+def _completed_before(prepared: Prepared) -> dict[str, Attempt]:
+    """trial_id -> how an earlier call completed it; such trials are not run again."""
+    asked = trials_by_id(prepared.resolved.trials)
+    completed = {}
     # A seed that the grid no longer asks for stays in the journal and does not count.
     for (trial_id, _), attempt in attempts(Journal(prepared.folder / JOURNAL).read()).items():
         if attempt.is_complete and trial_id in asked:
-            complete.add(trial_id)
-    return len(complete)
+            completed[trial_id] = attempt
+    return completed
 
 
-def study_clock(prepared: Prepared) -> StudyClock:
-    """Return a clock that knows what earlier calls took."""
-    recipes = {trial.trial_id: trial.recipe for trial in prepared.resolved.trials}
+def _study_clock(trials: Iterable[Trial], completed: Iterable[Attempt]) -> StudyClock:
+    """A clock that knows what earlier calls took."""
+    recipes = recipes_by_id(trials)
     # By recipe, since trials of one kind take about the same time.
     clock = StudyClock(recipes, len(recipes))
-    past = attempts(Journal(prepared.folder / JOURNAL).read())
-    for (trial_id, _), attempt in past.items():
-        if attempt.is_complete and trial_id in recipes:
-            clock.hear_all(attempt.events)
+    for attempt in completed:
+        clock.hear_all(attempt.events)
     return clock
 
 

@@ -20,6 +20,7 @@ from ablate.scheduling.study_folder import StudyFolder
 from ablate.scheduling.summary import StudySummary
 from ablate.study.confirmation import Confirmation
 from ablate.study.record import StudyRecord
+from ablate.study.trial import trials_by_id
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.context import StudyContext
 from ablate.workflow.prepare.own_splits import with_own_splits
@@ -107,7 +108,7 @@ def _has_added(record: StudyRecord) -> bool:
 def _record_here(context: StudyContext) -> StudyRecord | None:
     folder = StudyFolder(context.prepared.folder)
     try:
-        return folder.read_plan().record
+        return folder.read_record()
     except StoreError:  # it was never run here, or is damaged: the conductor says so
         return None
 
@@ -145,9 +146,9 @@ def _with_record(context: StudyContext, record: StudyRecord) -> StudyContext:
     following = around_trials(grid, record, data=data, fingerprint=fingerprint)
     following += fresh_trials(grid, record, data=data, fingerprint=fingerprint)
     own = with_own_splits(following, record, resolved.data_set)
-    known = {trial.trial_id for trial in resolved.trials}
-    added = [trial for trial in own if trial.trial_id not in known]
-    grown = replace(resolved, record=record, trials=(*resolved.trials, *added))
+    # Some of those that follow may be trials of the study already.
+    trials = trials_by_id((*resolved.trials, *own)).values()
+    grown = replace(resolved, record=record, trials=tuple(trials))
     if record.added_arms == resolved.record.added_arms:
         return replace(context, prepared=replace(prepared, resolved=grown))
     checked = prepared_again(

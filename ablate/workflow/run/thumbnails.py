@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ablate.data.store import ImageStore, StoredSplit, open_store
+from ablate.in_order import places
 from ablate.study.trial import WHOLE
 from ablate.workflow.prepare.prepared import Prepared
 
@@ -19,13 +20,12 @@ def take_thumbnails(
     prepared: Prepared, wanted: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], NDArray[np.uint8]]:
     """(split, image_id) -> (SIDE, SIDE, 3) uint8 of the images that the store holds."""
-    # Stores of several backbones show the same images at different resolutions: any will do.
-    store = open_store(prepared.stores[min(prepared.stores)])
+    # Several stores show the same images at different resolutions: any will do.
+    store = open_store(prepared.stores[min(prepared.stores, key=str)])
     rows = {}
     # The keys of the pairs: every split that is wanted, once.
     for split in dict(wanted):
-        ids = _images_of(store, split).image_ids
-        rows[split] = {image_id: row for row, image_id in enumerate(ids)}
+        rows[split] = places(_images_of(store, split).image_ids)
     thumbnails = {}
     for split, image_id in wanted:
         if image_id in rows[split]:

@@ -97,6 +97,7 @@ class Quiet:
     @contextmanager
     def preparing(self) -> Iterator[Progress]:
         """See `Watcher`."""
+        # Context managers, since a display has to be put away also where a step fails.
         yield self.on_progress
 
     def images_checked(self, resolved: Resolved) -> None:

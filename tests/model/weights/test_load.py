@@ -63,6 +63,23 @@ def test_a_hub_that_refuses(
     )
 
 
+def test_a_hub_that_refuses_where_a_package_has_other_weights(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They are offered as what they are, and not taken."""
+    _point_hub_at(closed_port, monkeypatch, tmp_path)
+    with pytest.raises(WeightsError) as caught:
+        check_weights("vit_small_patch14_dinov2", "auto")
+    other = (
+        "weights: more (a DINOv2 ViT-S/14 that was fine-tuned on saliency, not the original), "
+        "a backbone with"
+    )
+    assert str(caught.value) == (
+        "weights of vit_small_patch14_dinov2 must come from the timm hub, which cannot be reached "
+        f"(ConnectError). {_WAYS_OUT.replace('a backbone with', other)}"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_hub_that_keeps_silent_is_given_up_on(
@@ -177,8 +194,8 @@ def test_a_file_that_is_not_there() -> None:
         check_weights("test_vit", "nowhere/mine.safetensors")
     assert (
         str(caught.value)
-        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no "
-        "file 'nowhere/mine.safetensors'"
+        == "weights must be auto, hub, torchvision, more, none or the path of a file, "
+        "and there is no file 'nowhere/mine.safetensors'"
     )
 
 
@@ -187,8 +204,8 @@ def test_a_misspelt_word() -> None:
         check_weights("test_vit", "hubb")
     assert (
         str(caught.value)
-        == "weights must be auto, hub, torchvision, none or the path of a file, and there is no "
-        "file 'hubb'; did you mean hub?"
+        == "weights must be auto, hub, torchvision, more, none or the path of a file, "
+        "and there is no file 'hubb'; did you mean hub?"
     )
 
 
@@ -220,8 +237,8 @@ def test_a_name_that_no_file_has(
     with pytest.raises(
         WeightsError,
         match=(
-            r"^weights must be auto, hub, torchvision, none or the path of a file, and there is "
-            r"no file .{,100}$"
+            r"^weights must be auto, hub, torchvision, more, none or the path of a file, "
+            r"and there is no file .{,100}$"
         ),
     ):
         check_weights("test_vit", weights)

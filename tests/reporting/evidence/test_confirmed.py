@@ -22,10 +22,12 @@ from ablate.reporting.evidence.second_stage_runs import (
     stray_runs,
 )
 from ablate.reporting.figures.choose import choose_pictures
+from ablate.reporting.pages.cards.card import card_text
 from ablate.reporting.pages.html import page
 from ablate.reporting.pages.write import render_texts
 from ablate.reporting.report_record import report_json
 from ablate.reporting.summarise import report_record
+from ablate.reporting.text.note import study_note
 from ablate.study.confirmation import Confirmation
 
 FRESH = (10_000, 10_001, 10_002, 10_003)
@@ -187,3 +189,24 @@ def test_every_file_says_the_same_of_fresh_seeds(confirming) -> None:
     spoilt = rows[1].replace(",0.", ",0.9", 1)
     wrong = {**texts, "confirmation.csv": "\n".join([rows[0], spoilt, *rows[2:]])}
     assert contradictions(wrong)[0] or spoilt == rows[1]
+
+
+def test_the_card_of_the_confirmed_arm_and_the_note_say_what_fresh_seeds_show(confirming) -> None:
+    results = compute_results(confirming.study, confirming.predictions)
+    assert results.champion is not None
+    told = {arm.arm_id: card_text(results, arm) for arm in results.record.arms}
+    with_it = [arm_id for arm_id, text in told.items() if "With fresh seeds" in text]
+    assert with_it == [results.champion.arm_id]
+    said = "(seeds 10000 to 10003, which had no part in its choice; 4 of 4 complete): **"
+    assert said in told[results.champion.arm_id]
+    note = study_note(report_record(results, files={}))
+    assert note.count("Fresh seeds, best arm against the baseline: ") == 1
+    assert note.count("Fresh seeds, cheapest arm against the best arm: ") == 1
+
+
+def test_a_study_without_fresh_seeds_says_nothing_of_them_in_cards_and_note(confirming) -> None:
+    plain = _without(confirming)
+    results = compute_results(plain.study, plain.predictions)
+    for arm in results.record.arms:
+        assert "resh seeds" not in card_text(results, arm)
+    assert "resh seeds" not in study_note(report_record(results, files={}))

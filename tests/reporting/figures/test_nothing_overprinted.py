@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
@@ -87,7 +88,16 @@ def cut_off(figure: Figure) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("kind", STUDIES)
+def _kinds() -> Iterator[Any]:
+    for kind in STUDIES:
+        marks = []
+        # The figures of a usual study are looked at in the quick tests, too.
+        if kind != "as flowers":
+            marks.append(pytest.mark.slow)
+        yield pytest.param(kind, marks=marks)
+
+
+@pytest.mark.parametrize("kind", list(_kinds()))
 def test_no_text_is_cut_or_overprinted(build: Callable[..., Any], kind: str) -> None:
     study = build(**STUDIES[kind]).with_runs(with_costs)
     gallery = choose_pictures(compute_results(study.study, study.predictions))
@@ -123,3 +133,30 @@ def test_a_name_far_from_its_point_has_a_line_that_can_be_seen() -> None:
     (label,) = figure.findobj(Annotation)
     assert isinstance(label, Annotation) and label.arrow_patch is not None
     assert max(mpl.colors.to_rgb(label.arrow_patch.get_edgecolor())) < 0.2
+
+
+def test_no_line_runs_across_a_name_that_has_another_place() -> None:
+    figure = canvas(width=4, height=3)
+    axes = figure.subplots()
+    x = [1.0, 1.07, 3.0]
+    y = [1.0, 2.0, 3.0]
+    axes.plot(x, y, drawstyle="steps-post")
+    axes.scatter(x, y)
+    # Up and right of the first point, where its name would stand, the line goes up to the second.
+    name_points(figure, [axes], [[("14", 1.0, 1.0), ("15", 1.07, 2.0)]])
+    corners = axes.transData.transform(axes.lines[0].get_path().vertices)
+    steps = Path(np.linspace(corners[:-1], corners[1:], 200).reshape(-1, 2))
+    labels = {text.get_text(): box for text, box in texts_of(figure)}
+    for name in ("14", "15"):
+        assert not any(labels[name].contains(*point) for point in steps.vertices)
+
+
+def test_where_every_place_is_crossed_a_name_still_stands_over_no_point() -> None:
+    figure = canvas(width=2, height=2)
+    axes = figure.subplots()
+    axes.scatter([0.5], [0.5])
+    for height in np.linspace(0.0, 1.0, 60):
+        axes.plot([0.0, 1.0], [height, height])
+    name_points(figure, [axes], [[("7", 0.5, 0.5)]])
+    labels = {text.get_text(): box for text, box in texts_of(figure)}
+    assert not labels["7"].contains(*axes.transData.transform((0.5, 0.5)))

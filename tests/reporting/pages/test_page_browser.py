@@ -15,6 +15,7 @@ from ablate.reporting.pages.write import write_report
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
+    pytest.mark.slow,  # a browser starts
     pytest.mark.skipif(
         CHROMIUM is None or DRIVER is None,
         reason="Chromium is not installed: apt-get install chromium chromium-driver",

@@ -44,3 +44,14 @@ def test_each_thing_that_is_wrong_has_a_line(published) -> None:
         "Their scores are coarse."
     )
     assert failed.startswith("**1 of 20 trials failed** and are in no result below; ")
+
+
+def test_only_the_arms_that_see_the_middle_square_cut_pixels_away(published) -> None:
+    wrong = with_data(published, requested_source="rendered_flowers", cut_share=0.4)
+    (everywhere,) = warnings_of(wrong)
+    assert "networks see the middle square of each image" in everywhere
+    record = wrong.study.record
+    axes = {**record.axes, "view": ("crop", "pad")}
+    study = replace(wrong.study, record=record.model_copy(update={"axes": axes}))
+    (in_some_arms,) = warnings_of(replace(wrong, study=study))
+    assert "arms with view: crop see the middle square of each image" in in_some_arms

@@ -13,7 +13,7 @@ from ablate.data.store import ImageStore
 from ablate.model.backbone import preprocessing_of
 from ablate.study.request import Compute
 from ablate.training.feeds.batches import ImageFeed
-from ablate.training.feeds.mixing import MixedFeed, mixed
+from ablate.training.feeds.mixing import MixedFeed, draw_mixture
 from ablate.training.feeds.sampling import every_image
 from ablate.training.trial_run import run_trial
 
@@ -23,9 +23,9 @@ SHARES = F.one_hot(torch.arange(6), 6).float()
 
 
 def _mix(seed: int, **alphas: float) -> tuple[torch.Tensor, torch.Tensor]:
-    return mixed(
-        IMAGES, SHARES, np.random.default_rng(seed), **{"mixup": 0.0, "cutmix": 0.0, **alphas}
-    )
+    alphas = {"mixup": 0.0, "cutmix": 0.0, **alphas}
+    mixture = draw_mixture(IMAGES.shape, np.random.default_rng(seed), **alphas)
+    return mixture.of_images(IMAGES), mixture.of_shares(SHARES)
 
 
 @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}])
@@ -64,7 +64,7 @@ def test_a_coin_decides_between_both() -> None:
     assert ways == {True, False}
 
 
-def _feed(store: ImageStore) -> MixedFeed:
+def _feed(store: ImageStore, *, cutmix: float = 0.0) -> MixedFeed:
     split = store.split("train")
     compute = Compute(device="cpu", precision="fp32", channels_last=False, threads=1)
     return MixedFeed(
@@ -75,9 +75,31 @@ def _feed(store: ImageStore) -> MixedFeed:
             every_image(split.labels),
         ),
         0.4,
-        0.0,
+        cutmix,
         3,
     )
+
+
+@pytest.mark.parametrize("cutmix", [0.0, 1.0])
+def test_what_stands_beside_an_image_is_mixed_as_its_label_is(
+    store: ImageStore, cutmix: float
+) -> None:
+    """Shown by the labels themselves: as 0 and 1 beside the images they become the shares."""
+    feed = _feed(store, cutmix=cutmix)
+    beside = torch.eye(3)[torch.from_numpy(store.split("train").labels)]
+    for epoch in range(3):
+        shares = [one for _, one in feed.train(policy="none", seed=1, epoch=epoch, batch_size=8)]
+        rows = list(feed.beside(beside, seed=1, epoch=epoch, batch_size=8))
+        assert len(rows) == len(shares) == 3
+        assert all(torch.equal(one, other) for one, other in zip(rows, shares, strict=True))
+
+
+def test_what_stands_beside_an_image_comes_in_the_order_of_the_images(store: ImageStore) -> None:
+    feed = _feed(store).images
+    beside = torch.from_numpy(store.split("train").labels)
+    batches = feed.train(policy="none", seed=2, epoch=1, batch_size=8)
+    rows = feed.beside(beside, seed=2, epoch=1, batch_size=8)
+    assert all(torch.equal(one, labels) for one, (_, labels) in zip(rows, batches, strict=True))
 
 
 def test_batches_follow_from_seed_epoch_and_step(store: ImageStore) -> None:

@@ -83,6 +83,30 @@ RECIPES = {
         "schedule": "step",
         "head_lr": 1e-2,
     },
+    "what pretraining knew": {
+        "backbone": "test_efficientnet",
+        "weights": "test_efficientnet.safetensors",
+        "freeze_depth": -1,
+        "lwf": 1.0,
+        "co_tuning": 1.0,
+        "delta": 1.0,
+        "bss": 0.01,
+        "micro_batch": 4,
+        "augment": "light",
+        "head_lr": 1e-2,
+    },
+    "what pretraining knew, mixed and in phases": {
+        "backbone": "test_efficientnet",
+        "weights": "test_efficientnet.safetensors",
+        "strategy": "lp_ft",
+        "freeze_depth": 0,
+        "lwf": 1.0,
+        "delta": 1.0,
+        "mixup": 0.4,
+        "ema_decay": 0.5,
+        "optimizer": "sgd",
+        "head_lr": 1e-2,
+    },
 }
 N_EPOCHS, STEPS_PER_EPOCH = 3, 3
 
@@ -153,8 +177,9 @@ def run_killed_at(step: int, request: TrialRequest, monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_killed_before_any_step_a_trial_ends_with_the_same_numbers(
-    make_request, tmp_path, monkeypatch, recipe
+    make_request, pretrained, tmp_path, monkeypatch, recipe
 ):
+    pretrained()
     alone = make_request(epochs=N_EPOCHS, **recipe)
     expected, expected_epochs = run(alone)
     assert expected.metrics["n_steps"] == N_EPOCHS * STEPS_PER_EPOCH

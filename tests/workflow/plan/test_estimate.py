@@ -108,15 +108,22 @@ def test_no_study_is_shorter_than_its_longest_trial() -> None:
 
 def test_a_kind_is_taken_as_itself_or_as_the_nearest_of_its_backbone() -> None:
     def kind(
-        backbone: str = "a", depth: int = 5, n_trainable: int = 100, augment: str = "none"
+        backbone: str = "a",
+        depth: int = 5,
+        n_trainable: int = 100,
+        augment: str = "none",
+        image_size: int = 96,
     ) -> Kind:
-        return Kind(backbone, depth, n_trainable, augment, 16, "auto")
+        return Kind(backbone, depth, n_trainable, augment, 16, "auto", image_size)
 
     measured = [kind("b"), kind(depth=0), kind(augment="light"), kind()]
     assert nearest(kind(), measured) == kind()
     assert nearest(kind(n_trainable=120, augment="light"), measured) == kind(augment="light")
     assert nearest(kind(depth=1), measured) == kind(depth=0)
     assert nearest(kind("c", depth=0), measured) == kind(depth=0)
+    # a step at another size costs more than one at another depth
+    sized = [kind(), kind(depth=0, image_size=224)]
+    assert nearest(kind(image_size=192), sized) == sized[1]
 
 
 def test_a_few_images_are_spread_over_the_classes() -> None:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from ablate.grid.parse import load_grid
 from ablate.model.backbone import create_backbone
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.study.request import Compute
 from ablate.training.machine import precision
 from ablate.training.trial_run import run_trial
@@ -40,9 +41,14 @@ BASE: Fields = {
 }
 LORA: Fields = {"adapter": "lora", "lora_rank": 2, "adapter_units": 1}
 VIT: Fields = {"backbone": "test_vit", "adapter_units": 2}
+SOURCE: Fields = {"weights": "first.safetensors"}
 AXES: dict[str, tuple[list[Any], Fields]] = {
     "backbone": (["test_efficientnet", "test_resnet"], {}),
     "weights": (["first.safetensors", "second.safetensors"], {}),
+    "image_size": ([None, 48], {}),
+    "view": ([None, "squash"], {}),
+    "crop_share": ([None, 1.0], {}),
+    "interpolation": ([None, "nearest"], {}),
     "freeze_depth": (["all", -1], {}),
     "head_lr": ([1e-3, 1e-2], {}),
     "lr_ratio": ([0.1, 1.0], {"freeze_depth": -1}),
@@ -51,6 +57,12 @@ AXES: dict[str, tuple[list[Any], Fields]] = {
     "momentum": ([0.5, 0.9], {"optimizer": "sgd"}),
     "weight_decay": ([0.0, 0.1], {}),
     "l2_sp": ([0.0, 0.1], {"freeze_depth": -1}),
+    "lwf": ([0.0, 1.0], {**SOURCE, "freeze_depth": -1}),
+    "lwf_temperature": ([2.0, 4.0], {**SOURCE, "freeze_depth": -1, "lwf": 1.0}),
+    "co_tuning": ([0.0, 1.0], {**SOURCE, "freeze_depth": -1}),
+    "delta": ([0.0, 1.0], {"freeze_depth": -1}),
+    "bss": ([0.0, 1.0], {"freeze_depth": -1}),
+    "bss_k": ([1, 2], {"freeze_depth": -1, "bss": 1.0}),
     "clip_norm": ([None, 1.0], {}),
     "drop_path": ([0.0, 0.1], {"backbone": "test_vit", "freeze_depth": -2}),
     "dropout": ([0.0, 0.1], {}),
@@ -103,7 +115,9 @@ AXES: dict[str, tuple[list[Any], Fields]] = {
     "precision": (["fp32", "bf16"], {}),
 }
 """Field -> two levels of it, and what else the recipe needs for both to matter."""
-SEEDED = frozenset({"backbone", "weights", "augment", "epochs", "pooling", "precision"})
+SEEDED = frozenset(
+    {"backbone", "weights", *SHOWN_FIELDS, "augment", "epochs", "pooling", "precision"}
+)
 """Axes that are run with two seeds: random trunks differ by seed, loaded ones do not."""
 
 

@@ -139,6 +139,7 @@ def class_insight(readings: Readings, record: StudyRecord) -> ClassInsight:
     """Gather what was read of a study."""
     arms = {}
     for arm in record.arms:
+        # One arm at a time: a digest is small, the predictions behind it are not.
         digest = class_digest(readings, record, arm.arm_id)
         if digest is not None:
             arms[arm.arm_id] = digest

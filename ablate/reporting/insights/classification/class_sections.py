@@ -41,6 +41,7 @@ def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list
         sentences.append(threshold)
     pairs = confused_table(digest, names, unit="images")
     verdict = "No image was taken for another class."
+    # Empty where nothing was confused: then there is a sentence instead of an empty table.
     if pairs:
         verdict = "Most confused:"
     heading = "The most confident mistakes, those that most seeds made first: look at their labels."
@@ -57,6 +58,7 @@ def error_parts(digest: ClassDigest, results: Results, show: ShowFigure) -> list
 
 def card_sections(digest: ClassDigest, results: Results, arm: ArmRecord) -> list[str]:
     """Scores by class, errors and calibration of an arm."""
+    # Those whose predictions could be read: an artifact may have been pruned.
     seeds = plural(digest.n_seeds, "seed")
     # each class's scores are those of a binary task: this class, or any other
     note = f"On test, one class against the rest, mean over {seeds}, from the stored predictions."

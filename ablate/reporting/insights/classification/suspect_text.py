@@ -48,6 +48,7 @@ def _suspects_table(suspects: Sequence[Suspect], class_names: Sequence[str]) -> 
     rows = []
     for suspect in suspects:
         label = code(class_names[suspect.label])
+        # Names of classes come from folders or cells: `code` keeps them from being Markdown.
         likely = code(class_names[suspect.likely])
         votes = f"{suspect.n_votes} of {suspect.n_trials}"
         image = code(suspect.image_id)

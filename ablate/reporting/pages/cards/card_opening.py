@@ -5,17 +5,20 @@ from __future__ import annotations
 from ablate.quoting import code, text
 from ablate.reporting.results import NOT_MEASURED, Results
 from ablate.reporting.text import conclusions, study_sentences
+from ablate.reporting.text.confirmation_sentences import card_sentence
 from ablate.reporting.text.markdown import bullets, join_sections, plural
 from ablate.study.record import ArmRecord
 
 
 def opening_text(results: Results, arm: ArmRecord) -> str:
-    """Role in the study, data with their warnings, gap to the baseline."""
+    """Role in the study, data with their warnings, gap to the baseline, what fresh seeds say."""
     parts = [
         _what_it_is(results, arm),
         study_sentences.data_sentence(results),
         bullets(study_sentences.absent_sentences(results)),
         _gap(results, arm),
+        # beside the gap that chose it: the best of many looks better than it is
+        card_sentence(results, arm.arm_id),
     ]
     return join_sections(parts).rstrip()
 

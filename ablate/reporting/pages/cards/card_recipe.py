@@ -8,6 +8,7 @@ from ablate.quoting import code, text
 from ablate.recipe.canonical import canonical
 from ablate.recipe.levels import level_text
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.shown_part import SHOWN_FIELDS
 from ablate.reporting.results import Results
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import join_sections, table
@@ -53,5 +54,10 @@ def recipe_section(recipe: Recipe) -> str:
         "Fields without effect on this arm are left out. Preprocessing (size, mean, std, "
         "interpolation, crop) is the backbone's own."
     )
+    if any(getattr(recipe, name) is not None for name in SHOWN_FIELDS):
+        note = (
+            "Fields without effect on this arm are left out. What they do not say of preprocessing "
+            "is as the study's data and the backbone have it."
+        )
     listed = table(["field", "value"], rows, n_text_columns=2)
     return join_sections(["## Training recipe", note, listed]).rstrip()

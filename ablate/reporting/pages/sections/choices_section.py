@@ -7,6 +7,7 @@ from ablate.reporting.evidence.choices import Choice
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text.effect_sentences import verdict_cell
 from ablate.reporting.text.markdown import interval_in_points, join_sections, points, table
+from ablate.study.arm_record import arms_by_id
 
 _HEADER = ("axis", "best arm", "instead of", "other arm", "worth, points", "interval", "verdict")
 
@@ -32,7 +33,7 @@ def choices_section(results: Results, _show: ShowFigure) -> str:
         note += (
             " Arms marked ＋ were added after the results of the others, to complete this table."
         )
-    added = {arm.arm_id for arm in results.record.added_arms}
+    added = arms_by_id(results.record.added_arms)
     rows = []
     for choice in results.choices:
         mark = ""

@@ -1,16 +1,16 @@
-"""The report on where its images came from."""
+"""The report on where its images and its pretrained weights came from."""
 
 from __future__ import annotations
 
 from ablate.quoting import code, text
-from ablate.reporting.results import Results, ShowFigure
+from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import table, yes_or_no
 from ablate.reporting.text.split_sentences import own_split_sentence
 
 
 def data_section(results: Results, _show: ShowFigure) -> str:
-    """Source, origin, version, licence, splits, fingerprint."""
+    """Source, origin, version, licence, splits, fingerprint; where the networks came from."""
     data = results.record.data
     source = code(data.source)
     if data.is_fallback:
@@ -31,4 +31,17 @@ def data_section(results: Results, _show: ShowFigure) -> str:
     if data.groups is not None:
         facts["groups"] = study_sentences.group_sentence(data).rstrip()
     facts["fingerprint"] = code(data.fingerprint)
+    # Beside the images: both decide what a score can mean, and weights are not always what the
+    # backbone's name says.
+    facts["pretrained weights"] = _weights(results)
     return "## Data\n\n" + table(["what", "value"], facts.items(), n_text_columns=2)
+
+
+def _weights(results: Results) -> str:
+    """What completed runs started from, each source once, in the order of the arms."""
+    sources: dict[str, None] = {}
+    for arm in results.record.arms:
+        for run in results.complete_runs(arm.arm_id):
+            sources[run.facts.weights_source or NOT_MEASURED] = None
+    # Not a comma: the words on a source have commas of their own.
+    return text("; ".join(sources) or NOT_MEASURED)

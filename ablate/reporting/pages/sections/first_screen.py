@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from ablate.in_order import present
 from ablate.quoting import code, one_line
 from ablate.reporting.decision import FEWEST_SEEDS, Decision, OpenQuestion, Option, decide
 from ablate.reporting.evidence.effects import Effect
@@ -247,7 +248,7 @@ def _top_arms(results: Results, decision: Decision) -> list[str]:
     for option in (decision.use, decision.baseline, decision.cheapest):
         if option is not None:
             wanted.add(option.arm.arm_id)
-    return [arm_id for arm_id in order if arm_id in wanted]
+    return present(order, among=wanted)
 
 
 def _top_table(results: Results, shown: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ def interactions_section(results: Results, _show: ShowFigure) -> str:
         f"differences, in points of {prose(results.effects.primary)}. {_settled_text(effects)} "
         f"{_shown_text(len(effects))} in `interactions.csv`."
     )
-    rows = [_row(effect) for effect in effects[:_N_SHOWN]]
+    rows = list(map(_row, effects[:_N_SHOWN]))
     listed = folded_list(len(rows), "interaction", table(_HEADER, rows, n_text_columns=2))
     return join_sections(["## Interactions", note, listed]).rstrip()
 

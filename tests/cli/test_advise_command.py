@@ -1,0 +1,104 @@
+"""`ablate advise` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from ablate.cli import app
+from ablate.grid.parse import parse_grid
+
+GRID = """\
+# Does it all hang together?
+task: classification
+data:
+  {source: folder, path: tiles, image_size: 32, split_seed: 1,
+   fractions: {train: 0.5, val: 0.25, test: 0.25}}
+base: {backbone: test_efficientnet, weights: none, epochs: 1, batch_size: 8}
+axes: {freeze_depth: [all, -1]}
+seeds: [0]
+baseline: {freeze_depth: all}
+select_by: val/macro_f1
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder with images of defects, and a grid on them."""
+    rng = np.random.default_rng(0)
+    for name, n_images in (("good", 24), ("crack", 12)):
+        folder = tmp_path / "tiles" / name
+        folder.mkdir(parents=True)
+        for number in range(n_images):
+            pixels = rng.integers(0, 255, size=(40, 80, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    (tmp_path / "tiny.yaml").write_text(GRID)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ABLATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ABLATE_DATA", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield tmp_path
+
+
+def test_a_folder_gets_a_plan_in_words(desk: Path) -> None:
+    result = CliRunner().invoke(app, ["advise", "tiles", "--no-features"])
+    assert result.exit_code == 0, result.output
+    for words in (
+        "data.view: squash",
+        "the whole image is seen",
+        "What is frozen when",
+        "base.class_weights: balanced",
+        "[Cui et al. 2019",
+        "names of classes speak of defects or the like",
+        "estimate: about",
+    ):
+        assert words in result.output, words
+    assert not (desk / "home").exists()
+
+
+@pytest.mark.parametrize("target", ["tiles", "tiny.yaml"])
+def test_the_document_holds_a_grid_that_can_be_run(desk: Path, target: str) -> None:
+    result = CliRunner().invoke(
+        app, ["advise", target, "--no-features", "--json", "--minutes", "5", "--gpu-gb", "8"]
+    )
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["machine"]["gpu_gb"] == 8
+    assert document["machine"]["minutes"] == 5
+    assert document["facts"]["train_counts"].keys() == {"crack", "good"}
+    first = document["recommendations"][0]
+    assert first.keys() == {"field", "value", "why", "source", "alternatives"}
+    # JSON is YAML.
+    grid = parse_grid(json.dumps(document["grid"]), name="advised", shown_as="advised")
+    assert grid.data.path == "tiles"
+    assert grid.data.view == "squash"
+    expected_seed = {"tiles": 0, "tiny.yaml": 1}[target]
+    assert grid.data.split_seed == expected_seed
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            "nothing",
+            "error: FOLDER_OR_GRID must be a folder of images that is there, or a grid: "
+            "GRID must be",
+        ),
+        ("a\0b", "error: FOLDER_OR_GRID must be"),
+        ("x" * 5000, "error: FOLDER_OR_GRID must be"),
+        ("empty", "error: a folder of images must hold one folder per class"),
+        ("/", "error: FOLDER must be a folder of images below another folder, got /"),
+    ],
+)
+def test_a_mistake_is_a_message(desk: Path, target: str, message: str) -> None:
+    (desk / "empty").mkdir()
+    result = CliRunner().invoke(app, ["advise", target, "--no-features"])
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert "Traceback" not in result.output
