@@ -9,7 +9,7 @@ from ablate.tracking.records import PublishedRun
 
 
 def _row(published: Any) -> str:
-    section = data_section(compute_results(published.study, published.predictions), None)
+    section = data_section(compute_results(published.study, published.predictions), str)
     (row,) = [line for line in section.splitlines() if line.startswith("| pretrained weights |")]
     return row
 
