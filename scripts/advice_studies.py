@@ -128,15 +128,17 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def counts(rows: Sequence[Row]) -> list[str]:
-    """A line for each kind of study: in how many the advice is near the best arm."""
-    lines = []
+    """In how many the advice is near the best arm: of the sets, and of each kind of study."""
+    of_sets = [row for row in rows if row.study in SETS]
+    lines = [_count(f"the {len(of_sets)} sets ({', '.join(SETS)})", of_sets)]
     for kind in dict.fromkeys(row.kind for row in rows):
-        of_kind = [row for row in rows if row.kind == kind]
-        n_near = sum(row.points <= NEAR for row in of_kind)
-        lines.append(
-            f"- {kind}: within {NEAR:g} points of the best arm in {n_near} of {len(of_kind)}"
-        )
+        lines.append(_count(f"studies, {kind}", [row for row in rows if row.kind == kind]))
     return lines
+
+
+def _count(name: str, rows: Sequence[Row]) -> str:
+    n_near = sum(row.points <= NEAR for row in rows)
+    return f"- {name}: within {NEAR:g} points of the best arm in {n_near} of {len(rows)}"
 
 
 def _advised_level(axis: str, base: Mapping[str, object], given: Mapping[str, object]) -> object:
@@ -235,9 +237,17 @@ def main(arguments: Sequence[str]) -> None:
                 Path(report or ROOT / "reports" / study),
             )
             record = [one for one in record if one["study"] != study] + [found]
+            record.sort(key=_place)
             RECORD.write_text(json.dumps(record, indent=1) + "\n")
         return
     sys.stdout.write(table(rows_of(record)))
+
+
+def _place(study: Mapping[str, Any]) -> int:
+    """The sets first, in their order; then the studies that ask more of the same images."""
+    if study["study"] in SETS:
+        return SETS.index(study["study"])
+    return len(SETS)
 
 
 def collect(study: str, grid_file: Path, report: Path) -> dict[str, Any]:

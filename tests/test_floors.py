@@ -22,6 +22,7 @@ FLOORS = {
     "ablate.workflow": 6,
     "ablate.scheduling": 5,
     "ablate.reporting": 5,
+    "ablate.testing": 3,
     "ablate.training": 3,
     "ablate.data": 2,
     "ablate.model": 2,

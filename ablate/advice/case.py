@@ -97,6 +97,8 @@ class Case:
             image_size=side,
             depth=depth,
             epochs=epochs,
+            # As the rules for `augment` have it, which come later than those that ask for costs.
+            is_augmented=depth != "all" and not self.facts.seeks_small_signs,
         )
         return seconds_a_trial(work, self.machine)
 

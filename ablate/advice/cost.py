@@ -56,6 +56,8 @@ class Work:
     image_size: int
     depth: object
     epochs: int
+    is_augmented: bool = False
+    """Whether a frozen prefix sees other views of train in every epoch."""
 
 
 def weight_of(backbone: str) -> Weight:
@@ -70,8 +72,11 @@ def seconds_a_trial(work: Work, machine: MachineFacts) -> float:
     times = weight_of(work.backbone).times * (work.image_size / _SIDE) ** 2
     share = _SHARES.get(work.depth, 1.0)
     trained = work.n_train * work.epochs * share
-    # A frozen prefix is passed once; what trains also scores val in each epoch.
-    passed = work.n_train + work.n_val * (1 + work.epochs * share)
+    # A frozen prefix is passed once for each view; what trains also scores val in each epoch.
+    n_views = 1
+    if work.is_augmented:
+        n_views = work.epochs
+    passed = work.n_train * n_views * (1 - share) + work.n_val * (1 + work.epochs * share)
     return _STARTS_S + times * (trained / steps + passed / passes)
 
 

@@ -71,7 +71,7 @@ IMAGE_RULES: tuple[Rule, ...] = (
         value="the largest of 384, 320, 256, 224 that time allows",
         finds=_largest_for_signs,
         why="a small sign needs pixels, and resolution was the largest lever on such images",
-        source=f"{TOUVRON}; known of the images of {TEXTILE} before the rule was made",
+        source=f"{TOUVRON}; docs/advice.md: 13 points on the images of {TEXTILE}, known before",
         shows=("size", "budget"),
         alternatives=(320, 224),
     ),

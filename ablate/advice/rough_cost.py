@@ -41,29 +41,32 @@ def rough_cost(facts: ImageSetFacts, machine: MachineFacts, advice: Advice) -> R
     n_arms = 0
     arms_s = 0.0
     for depth in _levels(axes.get("freeze_depth"), advice.value("base.freeze_depth")):
-        n_cells = _n_cells(axes, depth)
-        n_arms += n_cells
-        arms_s += n_cells * seconds_a_trial(_work(facts, advice, depth), machine)
-    work = _work(facts, advice, advice.value("base.freeze_depth"))
+        for augment in _levels(axes.get("augment"), advice.value("base.augment")):
+            n_cells = _n_cells(axes, depth)
+            work = _work(facts, advice, depth, augment)
+            n_arms += n_cells
+            arms_s += n_cells * seconds_a_trial(work, machine)
+    depth = advice.value("base.freeze_depth")
+    recommended = _work(facts, advice, depth, advice.value("base.augment"))
     batch_size = _whole(advice, "base.batch_size")
     return RoughCost(
-        trial_s=seconds_a_trial(work, machine),
+        trial_s=seconds_a_trial(recommended, machine),
         study_s=len(seeds) * arms_s,
         n_arms=n_arms,
         n_seeds=len(seeds),
-        memory_gb=memory_gb(work, batch_size=batch_size),
+        memory_gb=memory_gb(recommended, batch_size=batch_size),
     )
 
 
 def _n_cells(axes: dict[str, object], depth: object) -> int:
-    """Cells at one freeze depth that are no contradiction."""
+    """Cells at one freeze depth and augmentation that are no contradiction."""
     n_cells = 1
     for name, levels in axes.items():
         # A probe has one phase, and a fitted classifier nothing that is free.
         is_fixed = (name == "strategy" and depth == "all") or (
             name == "classifier" and depth != "all"
         )
-        if name != "freeze_depth" and not is_fixed:
+        if name not in ("freeze_depth", "augment") and not is_fixed:
             n_cells *= len(_levels(levels, None))
     return n_cells
 
@@ -74,7 +77,7 @@ def _levels(levels: object, otherwise: object) -> Sequence[object]:
     return [otherwise]
 
 
-def _work(facts: ImageSetFacts, advice: Advice, depth: object) -> Work:
+def _work(facts: ImageSetFacts, advice: Advice, depth: object, augment: object) -> Work:
     return Work(
         backbone=str(advice.value("base.backbone")),
         n_train=facts.n_train,
@@ -82,6 +85,7 @@ def _work(facts: ImageSetFacts, advice: Advice, depth: object) -> Work:
         image_size=_whole(advice, "data.image_size"),
         depth=depth,
         epochs=_whole(advice, "base.epochs"),
+        is_augmented=augment != "none",
     )
 
 

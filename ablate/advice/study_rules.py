@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.advice.case import N_COSTLY_ARMS, USUAL_SEEDS, Case
-from ablate.advice.rule import Rule
+from ablate.advice.rule import MIN_EPOCHS, Rule
 from ablate.advice.sources import (
     BOUQUETS,
     BOUTHILLIER,
@@ -33,10 +33,17 @@ def _depths(case: Case) -> list[object]:
     if _is_divided(case):
         return ["all", 0]  # the other way of freeing everything takes the third place
     further: dict[object, object] = {"all": -1, -1: -3, -3: 0, 0: -3}
+    nearer: dict[object, object] = {-3: -1}
     levels: list[object] = ["all"]
-    for depth in (case.depth, further.get(case.depth)):
-        if depth is not None and depth not in levels:
-            levels.append(depth)
+    if case.depth != "all":
+        levels.append(case.depth)
+    step = further.get(case.depth)
+    epochs = int(case.number("base.epochs", MIN_EPOCHS))
+    # Where a step further takes too long, one back may tell as much.
+    if step is not None and not case.can_afford(step, epochs=epochs):
+        step = nearer.get(case.depth)
+    if step is not None:
+        levels.append(step)
     return levels
 
 
@@ -75,7 +82,7 @@ def _is_augmented(case: Case) -> bool:
 STUDY_RULES: tuple[Rule, ...] = (
     Rule(
         field="axes.freeze_depth",
-        value="a probe, the recommended depth, and a step further",
+        value="a probe, the recommended depth, and a step further where time allows, else back",
         finds=_depths,
         why="how much must learn is what differs most from one set to the next",
         source=f"{FLOWERS}; {TEXTILE}",

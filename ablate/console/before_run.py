@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from ablate.console.second_stage import planned_lines
 from ablate.console.tables import Rows, rows_table, show_lines, show_more, show_rows
 from ablate.data.darkness import N_PEEKED, peek_brightest
 from ablate.errors import escaped
+from ablate.study.image_shapes import FEWEST_SEEN, seen_in_words, sizes_in_words
 from ablate.study.record import DataFacts
 from ablate.study.trial import SPLITS
 
@@ -40,6 +42,8 @@ def show_data(console: Console, resolved: Resolved) -> None:
         )
     console.print(data_line(facts))
     console.print(classes_line(facts))
+    if facts.shapes is not None:
+        console.print(f"images: {sizes_in_words(facts.shapes)}")
     # Multi-page TIFFs and animated GIFs: what is left out is said, not left to be found out.
     if facts.n_first_frames:
         console.print(
@@ -113,6 +117,21 @@ def show_brightness(console: Console, level: int | None, *, images: str) -> None
         )
 
 
+def show_seen(console: Console, shares: Mapping[str, float]) -> None:
+    """Print which share of an image's pixels networks see, by arm_id; nothing where unknown."""
+    if not shares:
+        return
+    line = f"seen: val and test show networks {seen_in_words(shares.values())} of an image's pixels"
+    if min(shares.values()) >= FEWEST_SEEN:
+        console.print(f"{line}")
+        return
+    console.print(
+        f"warning: {line}, the middle of its middle square; data.view: pad or squash shows whole "
+        "images, data.crop_share: 1 the whole square",
+        style=_WARNING,
+    )
+
+
 def show_plan(console: Console, plan: Plan, *, n_shown: int | None) -> None:
     """Print which arms there are, what they share, and what is left out and why.
 
@@ -123,6 +142,7 @@ def show_plan(console: Console, plan: Plan, *, n_shown: int | None) -> None:
         show_rows(console, rows, title=title, n_shown=n_shown)
     # A plan decodes no data set; a few images show whether all are dark.
     _show_first_images(console, plan.resolved)
+    show_seen(console, plan.seen_shares)
     # The arms of a search are what it proposes, so none are known before it runs.
     is_search = not plan.resolved.expansion.arms
     title = "Arms"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from ablate.console.after_run import show_pilot, show_trials
-from ablate.console.before_run import show_brightness, show_data
+from ablate.console.before_run import show_brightness, show_data, show_seen
 from ablate.console.progress import StudyDisplay
 from ablate.console.second_stage import chosen_lines
 from ablate.console.steps import step_progress
@@ -44,6 +44,7 @@ class RunWatcher:
         """See `Watcher`."""
         # All of them are decoded by now; `data_found` has only said which data there are.
         show_brightness(self.console, resolved.record.data.brightest, images="all images")
+        show_seen(self.console, resolved.record.seen_shares)
 
     def shared_name(self, other: Path) -> None:
         """See `Watcher`."""

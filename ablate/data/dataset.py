@@ -23,16 +23,18 @@ from ablate.data.each_image import for_each
 from ablate.data.grouping import group_facts, group_remarks, groups_of, with_groups
 from ablate.data.images import Look
 from ablate.data.regroup import regroup
-from ablate.data.sources import source_of
+from ablate.data.sources import reads_path, source_of
 from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
-from ablate.data.sources._places import below, relative_to
+from ablate.data.sources._places import portable
+from ablate.data.sources._several import collect_places
 from ablate.data.splits import missing_remarks, split_items
 from ablate.data.subsets import subset_items
 from ablate.errors import DataError
 from ablate.recipe.shown_part import USUAL_VIEW, View
+from ablate.study.image_shapes import shapes_of
 from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of
-from ablate.study.trial import SPLITS, DataSpec
+from ablate.study.trial import OF_A_PATH, SPLITS, DataSpec
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _facts(loaded: _Loaded, *, requested_source: str) -> DataFacts:
         regrouped=dict(loaded.spec.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
         cut_share=_mean_cut_share(looks, loaded.spec.view),
+        shapes=shapes_of([look.size for look in looks if look.size is not None]),
         groups=loaded.groups,
     )
 
@@ -252,7 +255,7 @@ def _collect(
     try:
         collect = source_of(spec.source, field="source", task=task)
         # A source that is there and broken raises plain DataError, which no fallback hides.
-        return _resolved(spec, spec.source), collect(spec, data_dir=data_dir)
+        return _resolved(spec, spec.source), collect_places(collect, spec, data_dir=data_dir)
     except NotAvailable as error:
         if spec.fallback is None:
             raise
@@ -262,34 +265,41 @@ def _collect(
             ) from error
     resolved = _resolved(spec, spec.fallback)
     collect = source_of(spec.fallback, field="fallback", task=task)
-    return resolved, collect(resolved, data_dir=data_dir)
+    return resolved, collect_places(collect, resolved, data_dir=data_dir)
 
 
 def _resolved(spec: DataSpec, source: str) -> DataSpec:
-    # The path belongs to source folder: where another source stood in, the record has none.
-    path = None
-    if source == "folder":
-        path = spec.path
-    return spec.model_copy(update={"source": source, "fallback": None, "path": path})
+    update: dict[str, object] = {"source": source, "fallback": None}
+    # Where a source stood in that reads no path, the record has none.
+    if not reads_path(source):
+        update |= dict.fromkeys(OF_A_PATH)
+    return spec.model_copy(update=update)
 
 
 def _portable(spec: DataSpec, *, data_dir: Path) -> DataSpec:
-    """`spec` with its path relative to the data folder: a machine's folders belong in no record."""
-    if spec.path is None or not Path(spec.path).is_absolute():
-        return spec
-    path = relative_to(below(data_dir, spec.path, what="data.path"), data_dir)
-    return spec.model_copy(update={"path": path})
+    """`spec` with its paths relative to the data folder: a machine's folders are in no record."""
+    if spec.path is not None and Path(spec.path).is_absolute():
+        path = portable(spec.path, data_dir=data_dir, what="data.path")
+        spec = spec.model_copy(update={"path": path})
+    if spec.paths is not None and any(Path(path).is_absolute() for path in spec.paths):
+        paths = [portable(path, data_dir=data_dir, what="data.paths") for path in spec.paths]
+        spec = spec.model_copy(update={"paths": tuple(paths)})
+    return spec
 
 
 def _check_names(spec: DataSpec, task: str) -> None:
     source_of(spec.source, field="source", task=task)
     if spec.fallback is not None:
         source_of(spec.fallback, field="fallback", task=task)
-    if spec.path is not None and "folder" not in (spec.source, spec.fallback):
-        raise DataError(
-            f"data.path belongs to source folder, got {spec.path!r} with source {spec.source}; "
-            "leave it out, or ask for source folder."
-        )
+    if reads_path(spec.source) or (spec.fallback is not None and reads_path(spec.fallback)):
+        return
+    for field in OF_A_PATH:
+        if getattr(spec, field) is not None:
+            raise DataError(
+                f"data.{field} belongs to a source that reads files of your own (folder, parquet, "
+                f"webdataset, or one that a package brings), got it with source {spec.source}; "
+                "leave it out, or ask for one of those."
+            )
 
 
 def _as_split(items: tuple[Item, ...], n_classes: int) -> Split:

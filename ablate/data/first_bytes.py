@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.data.encoded import Encoded, opened
 from ablate.errors import DataError
 from ablate.files import irregular_kind
 
@@ -178,13 +179,14 @@ def _check_has_pixels(head: bytes, *, name: str) -> None:
         )
 
 
-def read_head(path: Path, *, name: str) -> bytes:
-    """Return the first bytes of a regular file.
+def read_head(encoded: Encoded, *, name: str) -> bytes:
+    """Return the first bytes of an image.
 
-    Raises DataError where it is no regular file, OSError where it cannot be read.
+    Raises DataError where it is a path of no regular file, OSError where it cannot be read.
     """
-    check_is_regular(path.stat().st_mode, name=name)
-    with path.open("rb") as file:
+    if isinstance(encoded, Path):
+        check_is_regular(encoded.stat().st_mode, name=name)
+    with opened(encoded) as file:
         return file.read(N_BYTES)
 
 

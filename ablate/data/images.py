@@ -1,4 +1,4 @@
-"""Read one image file: RGB, upright, whole, and of a sane size. Every refusal names the file."""
+"""Read one encoded image: RGB, upright, whole, and of a sane size. Every refusal names it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from io import BytesIO
 
 from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from ablate.checksum import digest_of_file
+from ablate.data.encoded import Encoded, digest_of, opened
 from ablate.data.first_bytes import FORMAT_NAMES, check_is_image, read_head
-from ablate.data.pixels import forget_other_tags, is_deep, upright_rgb
+from ablate.data.pixels import forget_other_tags, is_deep, upright_rgb, upright_size
 from ablate.data.whole import check_rows, check_tiles
 from ablate.errors import DataError, escaped
 
@@ -51,58 +51,62 @@ class Look:
     """An animation, or a file of several pages; the first is taken."""
     cut_share: float = 0.0
     """Share of the pixels, in [0, 1), that its middle square leaves out."""
+    size: tuple[int, int] | None = None
+    """Width and height in pixels, upright."""
 
 
-def look_at(path: Path, *, name: str) -> Look:
-    """Read the header of an image file, and refuse what can be refused without its pixels.
+def look_at(encoded: Encoded, *, name: str) -> Look:
+    """Read the header of an image, and refuse what can be refused without its pixels.
 
     Raises DataError.
     """
-    with _opened(path, name=name) as image:
+    with _opened(encoded, name=name) as image:
         # Pillow calls a JPEG with a second picture (MPO) animated, too
         can_have_frames = image.format in ("GIF", "WEBP", "TIFF", "PNG")
         has_more_frames = can_have_frames and bool(getattr(image, "is_animated", False))
         # of the pixels: a middle square of the shorter side has min / max of them
         cut_share = 1 - min(image.size) / max(image.size)
-        return Look(is_deep(image), has_more_frames, cut_share)
+        return Look(is_deep(image), has_more_frames, cut_share, upright_size(image))
 
 
-def read_image(path: Path, *, name: str) -> Image.Image:
-    """Decode an image file as RGB, turned upright by its EXIF tag, transparency over white.
+def read_image(encoded: Encoded, *, name: str) -> Image.Image:
+    """Decode an image as RGB, turned upright by its EXIF tag, transparency over white.
 
     `name` is how errors call it. Of several frames or pages the first is taken. Raises DataError,
     and nothing else, where the file is missing, no image, damaged, cut off, of another format, or
     above MAX_PIXELS or MAX_SIDE, and where the range of its values is not known.
     """
     # The budget is held from before the decoder takes memory until RGB is all that is left.
-    with _opened(path, name=name) as image, _BUDGET.held(image.width * image.height):
+    with _opened(encoded, name=name) as image, _BUDGET.held(image.width * image.height):
         check_tiles(image)
         forget_other_tags(image)
         image.load()
-        check_rows(image, path)
+        check_rows(image, encoded)
         return upright_rgb(image, name=escaped(name))
 
 
-def digest_of_image_file(path: Path, *, name: str) -> str:
-    """Return the sha256 of a file's bytes, 64 hex digits.
+def digest_of_image(encoded: Encoded, *, name: str) -> str:
+    """Return the sha256 of an image's bytes, undecoded, 64 hex digits.
 
     Raises DataError where it cannot be read or holds no image.
     """
-    with _one_files_errors(path, escaped(name)):
+    with _one_images_errors(encoded, escaped(name)):
         # Before it is hashed: an error page under an image's name would have a digest as well.
-        check_is_image(read_head(path, name=escaped(name)), name=escaped(name))
-        return digest_of_file(path)
+        check_is_image(read_head(encoded, name=escaped(name)), name=escaped(name))
+        return digest_of(encoded)
 
 
 @contextmanager
-def _opened(path: Path, *, name: str) -> Iterator[ImageFile.ImageFile]:
+def _opened(encoded: Encoded, *, name: str) -> Iterator[ImageFile.ImageFile]:
     """An image of a sane size, not decoded yet.
 
-    Whatever is raised while it is used is this file's DataError.
+    Whatever is raised while it is used is this image's DataError.
     """
-    with _one_files_errors(path, escaped(name)):
-        check_is_image(read_head(path, name=escaped(name)), name=escaped(name))
-        with Image.open(path, formats=FORMATS) as image:
+    with _one_images_errors(encoded, escaped(name)):
+        check_is_image(read_head(encoded, name=escaped(name)), name=escaped(name))
+        # A path as it is: Pillow maps uncompressed files into memory where it knows their name.
+        file = BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+        with Image.open(file, formats=FORMATS) as image:
             _check_size(image, name=escaped(name))
             yield image
 
@@ -121,8 +125,8 @@ def _check_size(image: Image.Image, *, name: str) -> None:
 
 
 @contextmanager
-def _one_files_errors(path: Path, name: str) -> Iterator[None]:
-    """Whatever a decoder raises on one file becomes that file's DataError.
+def _one_images_errors(encoded: Encoded, name: str) -> Iterator[None]:
+    """Whatever a decoder raises on one image becomes that image's DataError.
 
     No list of exceptions is complete.
     """
@@ -136,10 +140,10 @@ def _one_files_errors(path: Path, name: str) -> Iterator[None]:
             "correct its name or leave it out of the index."
         ) from None
     except Exception as error:
-        raise DataError(_why(error, path, name=name)) from error
+        raise DataError(_why(error, encoded, name=name)) from error
 
 
-def _why(error: Exception, path: Path, *, name: str) -> str:
+def _why(error: Exception, encoded: Encoded, *, name: str) -> str:
     """Say damaged of nothing but damage.
 
     Not of a limit, of memory, of rights, or of an unsupported kind.
@@ -149,7 +153,7 @@ def _why(error: Exception, path: Path, *, name: str) -> str:
         return limit
     kind = None
     if isinstance(error, UnidentifiedImageError):
-        kind = _unusual_tiff(path)
+        kind = _unusual_tiff(encoded)
     if kind is None and _UNSUPPORTED.search(str(error)):
         kind = f"one of a kind that Pillow does not read ({error})"
     if kind is not None:
@@ -199,10 +203,10 @@ _SAMPLE_FORMAT = 339
 """Numbers of a TIFF's tags."""
 
 
-def _unusual_tiff(path: Path) -> str | None:
+def _unusual_tiff(encoded: Encoded) -> str | None:
     """What a TIFF file holds that Pillow does not know, or None where it is no sound TIFF."""
     try:
-        directory = _first_directory(path)
+        directory = _first_directory(encoded)
         # a KeyError where it states no size
         directory[_WIDTH], directory[_HEIGHT]
         # Tags that are left out have the standard's defaults: 1 bit, unsigned, uncompressed.
@@ -217,9 +221,9 @@ def _unusual_tiff(path: Path) -> str | None:
     )
 
 
-def _first_directory(path: Path) -> TiffImagePlugin.ImageFileDirectory_v2:
+def _first_directory(encoded: Encoded) -> TiffImagePlugin.ImageFileDirectory_v2:
     """The tags of a TIFF's first page."""
-    with path.open("rb") as file:
+    with opened(encoded) as file:
         head = file.read(8)
         # BigTIFF has a longer header
         if head[2:4] in (b"+\0", b"\0+"):

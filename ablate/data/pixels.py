@@ -26,6 +26,8 @@ _TURNS: Mapping[object, Image.Transpose] = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what turns the image upright."""
+_ON_ITS_SIDE = {_TURNS[number] for number in (5, 6, 7, 8)}
+"""Turns after which width is height."""
 _SHORT = 3
 """EXIF's number for a 16-bit integer."""
 _PLAIN_MODES = frozenset(
@@ -52,6 +54,18 @@ def upright_rgb(image: Image.Image, *, name: str) -> Image.Image:
     if turn is not None:
         image = image.transpose(turn)
     return _as_rgb(image, name=name)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of an opened image as `upright_rgb` would turn it."""
+    width, height = image.size
+    # Pillow would decode the whole of a PNG to look for a tag behind its pixels.
+    if image.format == "PNG" and "exif" not in image.info:
+        return width, height
+    # Pillow turns a TIFF itself, and gives its size as it will be.
+    if image.format != "TIFF" and _turn_of(image) in _ON_ITS_SIDE:
+        return height, width
+    return width, height
 
 
 def forget_other_tags(image: Image.Image) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile
+
+from ablate.data.encoded import Encoded, opened
 
 _ADAM7 = (
     (0, 0, 8, 8),
@@ -51,7 +52,7 @@ def check_tiles(image: ImageFile.ImageFile) -> None:
         raise EndsEarly(f"its strips hold {area} of {n_pixels} pixels")
 
 
-def check_rows(image: Image.Image, path: Path) -> None:
+def check_rows(image: Image.Image, encoded: Encoded) -> None:
     """After a PNG was decoded: check that all rows were there. Raises EndsEarly.
 
     Pillow leaves rows black that the file does not have. So only a PNG whose last row is black, or
@@ -63,7 +64,7 @@ def check_rows(image: Image.Image, path: Path) -> None:
     # An interlaced PNG may have its last row from an early pass, and lack the later ones.
     if last_row.any() and not image.info.get("interlace"):
         return
-    with path.open("rb") as file:
+    with opened(encoded) as file:
         n_expected, n_present = _counted_bytes(file)
     if n_present < n_expected:
         raise EndsEarly(f"it holds {n_present} of {n_expected} bytes of pixels")

@@ -82,10 +82,11 @@ def field_table(model: type[BaseModel]) -> str:
     `docs/grid-files.md` holds those of `DataSpec` and `Recipe`.
     """
     rows = ["| field | takes | default | meaning |", "|---|---|---|---|"]
-    for name, schema in model.model_json_schema()["properties"].items():
+    whole = model.model_json_schema()
+    for name, schema in whole["properties"].items():
         takes: list[str] = []
         for branch in _branches(schema):
-            takes += _takes(branch)
+            takes += _takes(branch, whole.get("$defs", {}))
         # A bar would end the cell of a Markdown table.
         meaning = (model.model_fields[name].description or "").replace("|", "\\|")
         rows.append(f"| `{name}` | {', '.join(takes)} | {_default(model, name)} | {meaning} |")
@@ -111,11 +112,11 @@ def _default(model: type[BaseModel], name: str) -> str:
     return f"`{field.default}`"
 
 
-def _takes(schema: dict[str, Any]) -> list[str]:
+def _takes(schema: dict[str, Any], definitions: dict[str, Any]) -> list[str]:
     """What one branch of a field's schema takes, in words."""
     if "$ref" in schema:
-        # The one model inside these two is that of the splits' fractions and sizes.
-        return ["{train: ..., val: ..., test: ...}"]
+        inner = definitions[schema["$ref"].rpartition("/")[2]]["properties"]
+        return [f"{{{', '.join(f'{name}: ...' for name in inner)}}}"]
     if "enum" in schema or "const" in schema:
         words = schema.get("enum", [schema.get("const")])
         return [f"`{word}`" for word in words]

@@ -19,6 +19,7 @@ from ablate.recipe.former_names import Levels, with_current_names
 from ablate.study.arm_record import ArmRecord, arms_by_id
 from ablate.study.around import Around
 from ablate.study.confirmation import Confirmation
+from ablate.study.image_shapes import ImageShapes
 from ablate.study.pilot_record import Pilot, Stage
 from ablate.study.question import Question
 
@@ -126,6 +127,8 @@ class DataFacts(BaseModel):
 
     A mean over the images, in [0, 1); 0 also where nobody looked.
     """
+    shapes: ImageShapes | None = None
+    """None where nobody looked, or where images are drawn and have no files."""
     groups: GroupFacts | None = None
     """None where nothing groups the images."""
 
@@ -151,11 +154,12 @@ class DataFacts(BaseModel):
         return self.source != self.requested_source
 
     @model_serializer(mode="wrap")
-    def _without_groups(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Data sets without groups keep the text that former versions wrote."""
+    def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Data sets without groups or shapes keep the text that former versions wrote."""
         values: dict[str, Any] = handler(self)
-        if values.get("groups") is None:
-            values.pop("groups", None)
+        for name in ("groups", "shapes"):
+            if values.get(name) is None:
+                values.pop(name, None)
         return values
 
 
@@ -212,6 +216,11 @@ class StudyRecord(BaseModel):
     confirmation: Confirmation | None = None
     """What was chosen to be confirmed; None until every planned trial has ended. Kept as it was
     chosen, also where an edited grid no longer has its arms."""
+    seen_shares: dict[str, float] = {}
+    """arm_id -> mean share of an image's pixels, in (0, 1], that val and test show it.
+
+    Empty where nobody looked at the sizes of images.
+    """
     around: Around | None = None
     """Arms beside the best one that its design left out; None where the grid asks for none."""
 
@@ -268,7 +277,7 @@ class StudyRecord(BaseModel):
         # Fields that came after the first version: where they say nothing, a record reads as it did
         # before, and the digests of stored records stay what they are.
         values: dict[str, Any] = handler(self)
-        for name in ("margin", "questions", "n_confirm", "confirmation", "around"):
+        for name in ("margin", "questions", "n_confirm", "confirmation", "around", "seen_shares"):
             if not values.get(name):
                 values.pop(name, None)
         return values

@@ -26,6 +26,7 @@ from ablate.recipe.recipe import Images, Recipe
 from ablate.recipe.shown_part import SHOWN_FIELDS, USUAL_VIEW, ImageSide, Shown, View
 from ablate.study.class_groups import ClassGroups
 from ablate.study.image_rule import ImageRule
+from ablate.study.table_columns import TableColumns
 from ablate.study.tasks import is_lower_better, task_names
 from ablate.study.words import OneOf
 
@@ -100,7 +101,9 @@ class Sizes(BaseModel):
     test: Images | None = None
 
 
-_CAME_LATER = ("group_by", "split_by", "view", "crop_share")
+_CAME_LATER = ("group_by", "split_by", "view", "crop_share", "paths", "columns")
+OF_A_PATH = ("path", "paths", "columns")
+"""Fields of `DataSpec` for sources that read files of one's own."""
 
 
 class DataSpec(BaseModel):
@@ -110,7 +113,7 @@ class DataSpec(BaseModel):
 
     source: str = Field(
         description="flowers102 | rendered_flowers | rendered_bouquets | textile | folder | "
-        "torchvision:<Name>"
+        "parquet | webdataset | torchvision:<Name> | a source that an installed package brings"
     )
     fallback: str | None = Field(
         None,
@@ -118,7 +121,19 @@ class DataSpec(BaseModel):
         "first lines",
     )
     path: FilePath | None = Field(
-        None, description="for source folder: a folder or a CSV file below the data folder"
+        None,
+        description="for sources of your own images: a folder or a file below the data folder",
+    )
+    paths: tuple[FilePath, ...] | None = Field(
+        None,
+        min_length=1,
+        description="several of them instead of path, as one data set: classes of the same name "
+        "come together",
+    )
+    columns: TableColumns | None = Field(
+        None,
+        description="how a table's columns are called where not as usual, e.g. {image: path, "
+        "label: species, split: fold}; see below",
     )
     image_size: Literal["auto"] | ImageSide = Field(
         "auto", description="side in pixels that the network sees; auto: the backbone's own"
@@ -164,6 +179,12 @@ class DataSpec(BaseModel):
         description="share of the middle square's side that val and test see; null: the backbone's "
         "own, 0.875 of most; whole images (view: squash or pad) take none",
     )
+
+    @model_validator(mode="after")
+    def _check_paths(self) -> DataSpec:
+        if self.path is not None and self.paths is not None:
+            raise ValueError("a mapping with path or with paths, not both")
+        return self
 
     @model_validator(mode="after")
     def _check_crop_share(self) -> DataSpec:

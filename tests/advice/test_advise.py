@@ -96,6 +96,9 @@ def counts(*numbers: int) -> dict[str, Any]:
         (images(300_000, 4), "data.image_size", 160),
         (images(300_000, 4), "seeds", [0, 1, 2]),
         (images(40, 10), "seeds", list(range(8))),
+        (images(1020, 100), "axes.freeze_depth", ["all", -3, -1]),
+        (images(400, 4), "axes.freeze_depth", ["all", 0]),
+        (images(200, 4), "axes.freeze_depth", ["all", -1, -3]),
     ],
 )
 def test_a_fact_decides(facts: ImageSetFacts, field: str, expected: object) -> None:

@@ -12,7 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ablate.cli import app
+from ablate.grid.grid_file import Grid
 from ablate.grid.parse import parse_grid
+from ablate.workflow.folders import Folders
+from ablate.workflow.plan.estimate_grid import Estimate
 
 GRID = """\
 # Does it all hang together?
@@ -80,6 +83,27 @@ def test_the_document_holds_a_grid_that_can_be_run(desk: Path, target: str) -> N
     assert grid.data.view == "squash"
     expected_seed = {"tiles": 0, "tiny.yaml": 1}[target]
     assert grid.data.split_seed == expected_seed
+
+
+def test_a_probe_measures_the_advised_grid(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Planned:
+        def estimate(self) -> Estimate:
+            return Estimate(rows=[{"kind": "probe", "s": 1}], lines=["in all 3 s"], trial_s={})
+
+    def plan_grid(grid: Grid, folders: Folders) -> Planned:
+        asked.append((grid, folders))
+        return Planned()
+
+    monkeypatch.setattr("ablate.workflow.plan.plan_grid.plan_grid", plan_grid)
+    result = CliRunner().invoke(app, ["advise", "tiles", "--no-features", "--probe"])
+    assert result.exit_code == 0, result.output
+    assert "in all 3 s" in result.output
+    ((grid, folders),) = asked
+    assert grid.data.path == "tiles"
+    assert grid.base.backbone == "tf_efficientnet_lite0"
+    assert folders.data_dir == desk
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from ablate.data import images
-from ablate.data.images import MAX_PIXELS, digest_of_image_file, look_at, read_image
+from ablate.data.encoded import Encoded
+from ablate.data.images import MAX_PIXELS, digest_of_image, look_at, read_image
 from ablate.errors import DataError
 
 FORMATS = "JPEG, PNG, BMP, GIF, TIFF, WebP or PPM"
@@ -28,11 +29,18 @@ RGB = Image.fromarray(
 
 
 def refusals(path: Path) -> list[str]:
-    """What each reader of files says of a path."""
+    """What each reader says of a path; of a file's bytes it says the same."""
+    messages = _messages(path)
+    if path.is_file():
+        assert _messages(path.read_bytes()) == messages
+    return messages
+
+
+def _messages(encoded: Encoded) -> list[str]:
     messages = []
-    for read in (look_at, read_image, digest_of_image_file):
+    for read in (look_at, read_image, digest_of_image):
         with pytest.raises(DataError) as error:
-            read(path, name="a")
+            read(encoded, name="a")
         messages.append(str(error.value))
     return messages
 

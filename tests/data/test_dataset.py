@@ -15,7 +15,9 @@ from ablate.study.trial import DataSpec, Fractions, Sizes
 
 PLANTS = DataSpec(source="folder", path="plants")
 HALVES = Fractions(train=0.5, val=0.25, test=0.25)
-SOURCE_WORDS = "flowers102, rendered_flowers, textile, folder, torchvision:<Name>"
+SOURCE_WORDS = (
+    "flowers102, rendered_flowers, textile, folder, parquet, webdataset, torchvision:<Name>"
+)
 
 
 def message_of(spec: DataSpec, data_dir: Path, *, allow_fallback: bool = True) -> str:
@@ -177,8 +179,9 @@ def test_an_unknown_fallback_is_found_before_it_is_needed(plants: Path) -> None:
 
 def test_a_path_with_a_source_that_has_none(tmp_path: Path) -> None:
     assert message_of(DataSpec(source="textile", path="plants"), tmp_path) == (
-        "data.path belongs to source folder, got 'plants' with source textile; leave it out, or "
-        "ask for source folder."
+        "data.path belongs to a source that reads files of your own (folder, parquet, webdataset, "
+        "or one that a package brings), got it with source textile; leave it out, or ask for one "
+        "of those."
     )
 
 

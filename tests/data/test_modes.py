@@ -83,6 +83,8 @@ def test_the_same_pixels_as_ever(tmp_path: Path, name: str) -> None:
     read = read_image(tmp_path / name, name=name)
     assert (read.mode, read.size) == ("RGB", image.size)
     assert hashlib.sha256(read.tobytes()).hexdigest()[:16] == EXPECTED[name]
+    from_bytes = read_image((tmp_path / name).read_bytes(), name=name)
+    assert from_bytes.tobytes() == read.tobytes()
 
 
 def _write_set(root: Path) -> None:

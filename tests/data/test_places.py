@@ -178,7 +178,13 @@ def test_a_pipe_is_no_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "way_out"),
-    [("a.zip", "; unpack it and give the folder"), ("a.XLSX", "; save it as CSV"), ("a.png", "")],
+    [
+        ("a.zip", "; unpack it and give the folder"),
+        ("a.XLSX", "; save it as CSV"),
+        ("a.tar", "; ask for source: webdataset if it is a shard of one, else unpack it"),
+        ("a.parquet", "; ask for source: parquet"),
+        ("a.png", ""),
+    ],
 )
 def test_a_file_is_no_folder(tmp_path: Path, name: str, way_out: str) -> None:
     (tmp_path / name).write_bytes(b"x")

@@ -152,12 +152,13 @@ def test_what_the_list_leaves_out_is_said(birds: Path, make_image: Callable[...,
         (
             "file,label\n0.png,tit\n",
             "labels.csv must have the columns image and labels, and perhaps split, got file, "
-            "label.",
+            "label; data.columns says what they are called, e.g. {image: file, label: label}.",
         ),
         (
             "image,labels,size\n0.png,tit,3\n",
             "labels.csv must have the columns image and labels, and perhaps split, got image, "
-            "labels, size.",
+            "labels, size; data.columns says what they are called, e.g. {image: image, label: "
+            "labels}.",
         ),
         ("", "labels.csv must have the columns image and labels, and perhaps split, got none."),
         *(
@@ -216,7 +217,7 @@ def test_a_folder_without_a_list_is_refused(plants: Path) -> None:
     assert (
         str(caught.value)
         == "for task multilabel data.path must be a folder with labels.csv (columns image and "
-        "labels), 'plants' has none."
+        "labels), or such a CSV, 'plants' has none."
     )
 
 
@@ -232,16 +233,16 @@ def test_each_task_has_its_sources(tmp_path: Path) -> None:
         _load(tmp_path, DataSpec(source="textile"))
     assert (
         str(caught.value)
-        == "data.source must be one of folder, rendered_bouquets for task multilabel, got "
-        "'textile'; it is a source for task: classification."
+        == "data.source must be one of folder, parquet, webdataset, rendered_bouquets for task "
+        "multilabel, got 'textile'; it is a source for task: classification."
     )
     with pytest.raises(DataError) as caught:
         load_data(DataSpec(source="rendered_bouquets"), data_dir=tmp_path, allow_fallback=True)
     assert (
         str(caught.value)
-        == "data.source must be one of flowers102, rendered_flowers, textile, folder, "
-        "torchvision:<Name> for task classification, got 'rendered_bouquets'; it is a source "
-        "for task: multilabel."
+        == "data.source must be one of flowers102, rendered_flowers, textile, folder, parquet, "
+        "webdataset, torchvision:<Name> for task classification, got 'rendered_bouquets'; it is a "
+        "source for task: multilabel."
     )
 
 

@@ -129,7 +129,8 @@ def test_labels_that_are_numbers_are_sorted_as_numbers(plants: Path) -> None:
             "path,label\na.png,1",
             (
                 "an index must have the columns file and label, index.csv lacks file; it has "
-                "path, label."
+                "path, label; data.columns says what they are called, e.g. {image: path, label: "
+                "label}."
             ),
         ),
         (

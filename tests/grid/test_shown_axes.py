@@ -8,6 +8,7 @@ from support.grids import grid_of, record_of
 from ablate.errors import SpecError
 from ablate.grid.expand import expand
 from ablate.grid.pilot_arms import probe_arms, searched_trial
+from ablate.grid.search_space import Cell
 from ablate.grid.shown_recipes import shown_recipes
 
 HEAD = """\
@@ -113,7 +114,7 @@ def test_a_search_knows_every_way_that_it_may_propose() -> None:
         ("test_efficientnet", 128),
         ("test_resnet", 96),
     }
-    cells = [
+    cells: list[Cell] = [
         {"backbone": backbone, "head_lr": 0.01, "image_size": size, "view": view, **share}
         for backbone in ("test_efficientnet", "test_resnet")
         for size in (96, 128)

@@ -68,7 +68,7 @@ def test_where_features_move_they_count(fields: dict[str, Any]) -> None:
 def test_what_a_penalty_needs() -> None:
     needs = {}
     for name in PENALTIES:
-        recipe = Recipe(freeze_depth=-1, **{name: 1.0})
+        recipe = Recipe.model_validate({"freeze_depth": -1, name: 1.0})
         needs[name] = (uses_source_classifier(recipe), needs_rows_of_features(recipe))
     assert needs == {
         "lwf": (True, True),

@@ -200,6 +200,7 @@ def test_what_is_held_of_an_attempt_that_goes_on_is_written_at_rest(uri, client,
     run = trial_run(client)
     assert run.data.params["backbone"] == trial.recipe.backbone
     assert run.data.metrics["epoch/train/loss"] == 1.0
+    assert run.inputs is not None
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.digest
 

@@ -38,6 +38,23 @@ def test_losses_that_only_rise_suggest_the_lowest_rate() -> None:
     assert (found.suggestion, found.largest) == (1e-3, 1e-3)
 
 
+def test_an_arm_is_tried_with_what_holds_it(make_request, pretrained, monkeypatch) -> None:
+    """Terms beside the loss are at work, their pass over clean images too, and nothing is kept."""
+    shown = []
+    train_batch = module.train_batch
+
+    def batch(active, setup, inputs, labels, recorded):
+        shown.append((len(labels), tuple(recorded.shape)))
+        assert active.transfer.source_layer is not None
+        return train_batch(active, setup, inputs, labels, recorded)
+
+    monkeypatch.setattr(module, "train_batch", batch)
+    request = make_request(freeze_depth=-1, lwf=1.0, delta=0.1, **pretrained())
+    lr_range(request, lowest=1e-5, highest=1e-3, n_steps=4)
+    assert shown == [(8, (8, 7)), (8, (8, 7)), (3, (3, 7)), (8, (8, 7))]
+    assert list(request.folder.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_an_arm_is_tried_with_its_ratios_and_nothing_is_kept(make_request, monkeypatch) -> None:
     seen = []

@@ -70,8 +70,34 @@ def test_the_middle_square_sees_no_defect_and_the_report_says_so(
     result = CliRunner().invoke(app, ["run", str(grid), "--workers", "1"])
     assert result.exit_code == 0, result.output + str(result.exception)
     readme = (desk / "reports" / "middle" / "README.md").read_text()
-    assert "**75 % of the pixels are cut away:**" in readme
-    assert "`view: squash` or `view: pad` under `data` shows whole images." in readme
+    # a quarter of an image is its middle square, of whose side the backbone sees 0.95
+    assert "**Networks see 22 % of the pixels:**" in readme
+    assert "| images | 160 x 40 pixels; longer side over shorter 4.00 |" in readme
+    assert "| seen of an image | 22 % of its pixels in val and test |" in readme
+
+
+@pytest.mark.parametrize(
+    ("more", "seen"),
+    [
+        (
+            "",
+            "warning: seen: val and test show networks 22 % of an image's pixels, the middle of "
+            "its middle square; data.view: pad or squash shows whole images, data.crop_share: 1 "
+            "the whole square",
+        ),
+        ("crop_share: 1,", "warning: seen: val and test show networks 25 % of an image's pixels"),
+        ("view: pad,", "seen: val and test show networks 100 % of an image's pixels\n"),
+    ],
+)
+def test_a_plan_says_how_large_images_are_and_what_is_seen_of_them(
+    write_grid: WriteGrid, more: str, seen: str
+) -> None:
+    grid = write_grid("seen", of_strips(more), ONE_ARM)
+    result = CliRunner().invoke(app, ["plan", str(grid)])
+    assert result.exit_code == 0, result.output
+    assert "images: 160 x 40 pixels; longer side over shorter 4.00\n" in result.output
+    assert seen in result.output.replace("whole \nimages", "whole images")
+    assert ("warning: seen" in result.output) == seen.startswith("warning")
 
 
 def test_a_crop_share_beside_whole_images_is_refused(write_grid: WriteGrid) -> None:

@@ -50,8 +50,17 @@ def recognise(listing: Listing, sorted_images: Sorted) -> Found:
     raise DataError(
         f"the images of FOLDER must have labels, {len(listing.images)} images of {name} have none: "
         "no class folders, no table that names them, no COCO, VOC or YOLO boxes, no masks; sort "
-        "the images into one folder per class, or name them in a CSV (columns file, label)."
+        "the images into one folder per class, or name them in a CSV (columns file, label)"
+        f"{_table_beside(listing)}."
     )
+
+
+def _table_beside(listing: Listing) -> str:
+    """Where a table lies beside the folder and not in it, as `train.csv` beside `train`."""
+    tables = sorted(path.name for path in listing.root.parent.glob("*.[ct]sv"))
+    if not tables:
+        return ""
+    return f"; {escaped(tables[0])} lies beside the folder: if it names them, give the folder above"
 
 
 def _instead(listing: Listing) -> str:

@@ -32,3 +32,12 @@ def _in_one_spelling(name: str) -> str:
     if _NUMBER.fullmatch(words) and len(words) < _MAX_DIGITS:
         return f"{float(words):.17g}"
     return words
+
+
+def in_label_order(labels: Iterable[str]) -> list[str]:
+    """Return labels sorted; those that are all numbers as numbers: 2 before 10."""
+    texts = list(labels)
+    # isdigit() alone takes superscripts too, which int() refuses.
+    if all(label.isascii() and label.isdigit() for label in texts):
+        return sorted(texts, key=int)
+    return sorted(texts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ablate.data.images import digest_of_image_file, look_at, read_image
+from ablate.data.images import digest_of_image, look_at, read_image
 from ablate.data.sources._base import Item
 from ablate.data.sources._kinds import NAMED_IMAGES, UNREADABLE_SUFFIXES
 from ablate.data.sources._places import below, relative_to
@@ -51,7 +51,7 @@ def item_of(
         label,
         split,
         read=partial(read_image, file.path, name=name),
-        digest=partial(digest_of_image_file, file.path, name=name),
+        digest=partial(digest_of_image, file.path, name=name),
         look=partial(look_at, file.path, name=name),
         cells=cells or {},
     )

@@ -1,14 +1,18 @@
-"""An index file: CSV with the columns file, label, and perhaps class_name and split."""
+"""An index file: CSV with the columns file, label, and perhaps class_name and split.
+
+`data.columns` says where they are called otherwise.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from ablate.data.sources._base import Item
-from ablate.data.sources._class_names import check_class_names
+from ablate.data.sources._class_names import check_class_names, in_label_order
+from ablate.data.sources._column_names import ColumnNames, suggested
 from ablate.data.sources._files import item_of, named_files
 from ablate.data.sources._rule_columns import check_columns
 from ablate.data.sources._table import Row, Table, read_table
@@ -27,7 +31,7 @@ SPLIT_WORDS = {
     "testing": "test",
 }
 """How folders and indexes call the splits, in lower case -> the split."""
-COLUMNS = ("file", "label", "class_name", "split")
+USUAL = ColumnNames(image="file", label="label", class_name="class_name", split="split")
 """Columns of an index that are read; the first two must be there."""
 _N_NAMED = 5
 
@@ -38,53 +42,54 @@ def read_index(
     root: Path,
     data_dir: Path | None = None,
     also: Mapping[str, str] | None = None,
+    names: ColumnNames = USUAL,
 ) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     """Read an index of images below `root`; return class names, and items in the file's order.
 
     Class names are sorted by label, numbers as numbers. Image ids are relative to `root`, in one
     spelling. Links may lead to files below `data_dir`. `also` are further columns that items keep,
-    column -> field of the grid file that names it. Raises DataError, with the row, where a
-    column is missing, a cell is empty, a file is missing, named twice or outside `root`, a split
-    has another name, or classes differ in spelling alone.
+    column -> field of the grid file that names it. `names` are what the columns are called.
+    Raises DataError, with the row, where a column is missing, a cell is empty, a file is missing,
+    named twice or outside `root`, a split has another name, or classes differ in spelling alone.
     """
     kept = also or {}
     # Columns before cells before files: the earliest mistake explains the later ones.
-    table = read_table(path, read={*COLUMNS, *kept})
+    table = read_table(path, read={*names.read, *kept})
     check_columns(kept, table)
-    _check_columns(table, kept=kept)
-    _check_cells(table)
-    splits = _splits_of(table)
-    names = _name_of_label(table)
+    _check_columns(table, names, kept=kept)
+    _check_cells(table, names)
+    splits = _splits_of(table, names)
+    name_of_label = _name_of_label(table, names)
     # The position of a class in this order is the label that a network learns.
-    labels = sorted(names, key=_sort_key(names))
+    labels = in_label_order(name_of_label)
     position: dict[str, int] = {}
     class_names: list[str] = []
     for number, word in enumerate(labels):
         position[word] = number
-        class_names.append(names[word])
-    files = named_files(table, "file", root=root, data_dir=data_dir or root, about="label")
+        class_names.append(name_of_label[word])
+    files = named_files(table, names.image, root=root, data_dir=data_dir or root, about=names.label)
     items: list[Item] = []
     for file, row, split in zip(files, table.rows, splits, strict=True):
-        label = position[row.cells["label"]]
+        label = position[row.cells[names.label]]
         items.append(item_of(file, label=label, split=split, cells=row.only(kept)))
     return tuple(class_names), tuple(items)
 
 
-def _splits_of(table: Table) -> list[str | None]:
+def _splits_of(table: Table, names: ColumnNames) -> list[str | None]:
     """The split of each row. Raises DataError."""
     splits: list[str | None] = []
     for row in table.rows:
-        splits.append(split_of_row(row, table.name))
-    check_splits_complete(table, splits)
+        splits.append(split_of_row(row, table.name, column=names.split))
+    check_splits_complete(table, splits, column=names.split)
     return splits
 
 
-def split_of_row(row: Row, name: str) -> str | None:
+def split_of_row(row: Row, name: str, *, column: str) -> str | None:
     """Return the split that a row's cell names; None where it is empty or there is no column.
 
     Raises DataError.
     """
-    word = row.cells.get("split", "")
+    word = row.cells.get(column, "")
     if not word:
         return None
     if word.lower() not in SPLIT_WORDS:
@@ -94,7 +99,7 @@ def split_of_row(row: Row, name: str) -> str | None:
     return SPLIT_WORDS[word.lower()]
 
 
-def check_splits_complete(table: Table, splits: list[str | None]) -> None:
+def check_splits_complete(table: Table, splits: list[str | None], *, column: str) -> None:
     """Check that all rows of a table name a split or none does. Raises DataError."""
     # An index that half names splits could mean "the rest is train", or a forgotten cell.
     without: list[int] = []
@@ -105,16 +110,18 @@ def check_splits_complete(table: Table, splits: list[str | None]) -> None:
         raise DataError(
             f"all rows of {table.name} must name a split or none, {len(without)} of "
             f"{len(table.rows)} name none, the first is row {without[0]}; fill them in or leave "
-            "out the column split."
+            f"out the column {column}."
         )
 
 
-def unread_columns_remarks(path: Path, *, also: Mapping[str, str] | None = None) -> list[str]:
+def unread_columns_remarks(
+    path: Path, *, also: Mapping[str, str] | None = None, names: ColumnNames = USUAL
+) -> list[str]:
     """A line on the columns of an index that are not read; `also` are read beside the usual ones.
 
     One of them may be the split under another name.
     """
-    read = {*COLUMNS, *(also or {})}
+    read = {*names.read, *(also or {})}
     columns = read_table(path, read=read).columns
     unread = []
     for column in columns:
@@ -126,18 +133,21 @@ def unread_columns_remarks(path: Path, *, also: Mapping[str, str] | None = None)
     return [f"note: columns of {path.name} that are not read: {some(unread, most=_N_NAMED)}"]
 
 
-def _check_columns(table: Table, *, kept: Mapping[str, str]) -> None:
-    """Refuse columns that differ from one that is read in capitals, blanks and the like alone.
+def _check_columns(table: Table, names: ColumnNames, *, kept: Mapping[str, str]) -> None:
+    """Refuse a column that the grid file names and the table lacks, and look-alikes of the others.
 
-    Such a column would be ignored in silence. Raises DataError.
+    Those are columns that differ from one that is read in capitals, blanks and the like alone:
+    they would be ignored in silence. Raises DataError.
     """
-    read_columns = dict(zip(map(_letters, COLUMNS), COLUMNS, strict=True))
+    names.check(table)
+    # What the grid file names is meant letter by letter.
+    read_columns = {_letters(name): name for name in names.read if name not in names.given}
     for column in table.columns:
         expected = read_columns.get(_letters(column), column)
         # What `group_by` names under such a word was asked for, and is read.
-        if expected != column and column not in kept:
+        if expected != column and column not in kept and column not in names.given:
             raise DataError(
-                f"columns of {table.name} that are read must be called {', '.join(COLUMNS)}, "
+                f"columns of {table.name} that are read must be called {', '.join(names.read)}, "
                 f"letter by letter, got {column!r}; rename it to {expected}, or to a word that "
                 "is no such column."
             )
@@ -148,42 +158,44 @@ def _letters(column: str) -> str:
     return re.sub(r"[\W_]+", "", column.casefold())
 
 
-def _check_cells(table: Table) -> None:
-    missing = [column for column in ("file", "label") if column not in table.columns]
+def _check_cells(table: Table, names: ColumnNames) -> None:
+    wanted = (names.image, names.label)
+    missing = [column for column in wanted if column not in table.columns]
     if missing:
         raise DataError(
-            f"an index must have the columns file and label, {table.name} lacks "
-            f"{', '.join(missing)}; it has {', '.join(table.columns) or 'none'}."
+            f"an index must have the columns {' and '.join(wanted)}, {table.name} lacks "
+            f"{', '.join(missing)}; it has {', '.join(table.columns) or 'none'}"
+            f"{suggested(table, names)}."
         )
     for row in table.rows:
-        if not row.cells["file"] or not row.cells["label"]:
+        if not row.cells[names.image] or not row.cells[names.label]:
             raise DataError(
-                f"every row of an index must have a file and a label, row {row.line} of "
-                f"{table.name} has not."
+                f"every row of an index must have a {names.image} and a {names.label}, row "
+                f"{row.line} of {table.name} has not."
             )
 
 
-def _name_of_label(table: Table) -> dict[str, str]:
+def _name_of_label(table: Table, columns: ColumnNames) -> dict[str, str]:
     """Label -> class name. Raises DataError where two labels share a name or a label has two."""
     names: dict[str, str] = {}
     for row in table.rows:
-        label = row.cells["label"]
+        label = row.cells[columns.label]
         # no column, or an empty cell: the label itself is the name
-        name = row.cells.get("class_name") or label
+        name = row.cells.get(columns.class_name) or label
         # The first row of a label names its class, and the others must agree.
         if names.setdefault(label, name) != name:
             raise DataError(
-                f"each label must have one class_name in {table.name}, label {label!r} has "
-                f"{names[label]!r} and, in row {row.line}, {name!r}."
+                f"each label must have one {columns.class_name} in {table.name}, label {label!r} "
+                f"has {names[label]!r} and, in row {row.line}, {name!r}."
             )
-    _check_used_once(names, table.name)
+    _check_used_once(names, table.name, column=columns.class_name)
     # Both are names in the eyes of a reader: labels `1` and `01`, and classes `Rose` and `rose`.
     check_class_names(names, where=table.name)
     check_class_names(names.values(), where=table.name)
     return names
 
 
-def _check_used_once(names: Mapping[str, str], table_name: str) -> None:
+def _check_used_once(names: Mapping[str, str], table_name: str, *, column: str) -> None:
     """Check that no two labels have one class name. Raises DataError."""
     twice = []
     for name, n in Counter(names.values()).items():
@@ -191,15 +203,6 @@ def _check_used_once(names: Mapping[str, str], table_name: str) -> None:
             twice.append(name)
     if twice:
         raise DataError(
-            f"each label must have its own class_name in {table_name}, "
+            f"each label must have its own {column} in {table_name}, "
             f"these have several labels: {', '.join(sorted(twice))}."
         )
-
-
-def _sort_key(labels: Iterable[str]) -> type[int] | type[str]:
-    """Labels that are all numbers are sorted as numbers: 2 before 10."""
-    for label in labels:
-        # isdigit() alone takes superscripts too, which int() refuses.
-        if not (label.isascii() and label.isdigit()):
-            return str
-    return int

@@ -44,6 +44,14 @@ def relative_to(path: Path, root: Path) -> str:
     return path.relative_to(resolved(root)).as_posix()
 
 
+def portable(path: str, *, data_dir: Path, what: str) -> str:
+    """Return a path as records keep it: below the data folder, since a machine's folders are not.
+
+    Raises DataError where it lies outside.
+    """
+    return relative_to(below(data_dir, path, what=what), data_dir)
+
+
 def check_link(path: Path, name: str, *, what: str, data_dir: Path) -> None:
     """Check that `path` lies below `data_dir` after all links.
 

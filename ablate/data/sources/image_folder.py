@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ablate.data.sources._base import Collection, Item, NotAvailable
 from ablate.data.sources._class_names import check_class_names
+from ablate.data.sources._column_names import names_for
 from ablate.data.sources._files import NamedFile, item_of, unlisted_remarks
-from ablate.data.sources._index import read_index, unread_columns_remarks
+from ablate.data.sources._index import USUAL, read_index, unread_columns_remarks
 from ablate.data.sources._layout import split_tops
 from ablate.data.sources._places import below, relative_to
 from ablate.data.sources._roles import called_alike
@@ -26,8 +27,8 @@ _WHAT = "a folder or a CSV file"
 _SET_BY = "the data folder is set by --data-dir (make: DATA_DIR=...) or ABLATE_DATA."
 _N_NAMED = 5
 # What people give in place of a folder, and what is to be done about it; see `_way_out`.
-_ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
-_TABLES = frozenset({".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json", ".parquet"})
+_ARCHIVES = frozenset({".zip", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
+_TABLES = frozenset({".tsv", ".txt", ".xls", ".xlsx", ".ods", ".json"})
 
 
 def collect(spec: DataSpec, *, data_dir: Path) -> Collection:
@@ -59,13 +60,26 @@ def _read(
     """Return class names, items and remarks on them, from an index or from folders."""
     # a folder may be called `birds.csv`
     if path.is_dir():
-        return _read_folders(path, relative_to(path, data_dir), data_dir=data_dir)
+        name = relative_to(path, data_dir)
+        _check_has_columns(spec, name)
+        return _read_folders(path, name, data_dir=data_dir)
     if path.suffix.lower() != ".csv":
         raise DataError(_neither_text(path, spec.path or ""))
     columns = rule_columns(spec)
-    class_names, items = read_index(path, root=path.parent, data_dir=data_dir, also=columns)
-    remarks = [*unread_columns_remarks(path, also=columns), *unlisted_remarks(path, items)]
-    return class_names, items, remarks
+    names = names_for(spec, USUAL)
+    class_names, items = read_index(
+        path, root=path.parent, data_dir=data_dir, also=columns, names=names
+    )
+    unread = unread_columns_remarks(path, also=columns, names=names)
+    return class_names, items, [*unread, *unlisted_remarks(path, items)]
+
+
+def _check_has_columns(spec: DataSpec, name: str) -> None:
+    if spec.columns is not None:
+        raise DataError(
+            f"data.columns names columns of a CSV, data.path {escaped(name)} is a folder; leave "
+            "it out, or give the CSV's own path."
+        )
 
 
 def _neither_text(path: Path, given: str) -> str:
@@ -79,6 +93,10 @@ def _neither_text(path: Path, given: str) -> str:
 def _way_out(path: Path) -> str:
     """What to do about a file that is neither a folder nor a CSV file; empty if unknown."""
     suffix = path.suffix.lower()
+    if suffix == ".tar":
+        return "; ask for source: webdataset if it is a shard of one, else unpack it"
+    if suffix == ".parquet":
+        return "; ask for source: parquet"
     if suffix in _ARCHIVES:
         return "; unpack it and give the folder"
     if suffix in _TABLES:
@@ -94,7 +112,7 @@ def data_path(spec: DataSpec, *, data_dir: Path, what: str) -> Path:
     if not spec.path:
         raise DataError(
             f"data.path must be {what} below the data folder {escaped(str(data_dir))} where the "
-            f"source is folder, got nothing; {_SET_BY}"
+            f"source is {spec.source}, got nothing; {_SET_BY}"
         )
     path = below(data_dir, spec.path, what="data.path")
     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from ablate.errors import WeightsError
 from ablate.model.backbone import classifier_names, create_backbone, pretrained_cfg_of
 from ablate.model.weights.bundled import bundle_of, bundled_tensors
 from ablate.model.weights.hub import check_hub
+from ablate.model.weights.load import existing_file
 from ablate.model.weights.place_file import encoder_tensors
 from ablate.model.weights.tensor_values import digest_of_tensors
 from ablate.model.weights.torchvision_weights import torchvision_tensors
@@ -52,6 +52,8 @@ def load_source_classifier(backbone: str, weights: str) -> SourceClassifier:
     """
     if weights == "none":
         raise _no_classifier(backbone, weights, "random weights have none")
+    if weights == "more":
+        raise _no_classifier(backbone, weights, "of these packages the trunk alone is taken")
     # without weights and without memory: what its classifier is called, and how wide it is
     with torch.device("meta"):
         n_classes = int(pretrained_cfg_of(backbone).num_classes) or 1
@@ -90,7 +92,7 @@ def _head_tensors(
             module, backbone, check_reach=lambda url: check_hub(backbone, None, url)
         )
     else:
-        named = encoder_tensors(module, Path(weights))
+        named = encoder_tensors(module, existing_file(weights))
     found = {}
     for leaf in ("weight", "bias"):
         if f"{name}.{leaf}" in named:

@@ -7,6 +7,7 @@ from ablate.quoting import code
 from ablate.reporting.results import Results
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import plural
+from ablate.study.image_shapes import FEWEST_SEEN, seen_in_words
 from ablate.study.record import FEWEST_TEST_GROUPS
 from ablate.tracking.events import TrialState
 
@@ -67,6 +68,25 @@ def _small_classes(results: Results) -> str:
 
 
 def _cut_away(results: Results) -> str:
+    shares = results.record.seen_shares
+    # Studies of former versions did not look at what each arm sees.
+    if not shares:
+        return _cut_away_in_former_studies(results)
+    n_few = sum(share < FEWEST_SEEN for share in shares.values())
+    if not n_few:
+        return ""
+    of_arms = ""
+    if n_few < len(shares):
+        of_arms = f", fewer than {100 * FEWEST_SEEN:.0f} % in {n_few} of {len(shares)} arms"
+    return (
+        f"**Networks see {seen_in_words(shares.values())} of the pixels{of_arms}:** val and test "
+        "show the middle of an image, and what lies outside it counts for nothing; `view: pad` "
+        "or `view: squash` under `data` shows whole images, `crop_share: 1` the whole middle "
+        "square."
+    )
+
+
+def _cut_away_in_former_studies(results: Results) -> str:
     share = results.record.data.cut_share
     if share <= MOST_CUT_AWAY:
         return ""

@@ -9,6 +9,7 @@ augmented later.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ from ablate.training.loop.step import autocast
 from ablate.training.transfer.co_tuning import LabelledLogits, category_relationship
 from ablate.training.transfer.source_outputs import SourceOutputs
 
+_LOG = logging.getLogger(__name__)
 BuildNetwork = Callable[[TrialRequest, Compute], Network]
 """A request -> its network on its device."""
 
@@ -135,4 +137,8 @@ def _with_relationship(
     val_logits = _logits(passing, passing.part.val, outputs.classifier)
     val = LabelledLogits(val_logits, store.split("val").labels)
     relationship, temperature = category_relationship(train, val, n_classes=len(store.class_names))
-    return SourceOutputs(outputs.classifier, outputs.train, relationship, temperature)
+    _LOG.info(
+        "co_tuning: source probabilities at temperature %.3g explain the labels of val best",
+        temperature,
+    )
+    return SourceOutputs(outputs.classifier, outputs.train, relationship)

@@ -18,5 +18,3 @@ class SourceOutputs:
     """Logits (N, K) float32 of the whole train split in its stored order, on the CPU."""
     relationship: Tensor | None = None
     """p(source class | target class), (C, K); None where nothing asks for it."""
-    temperature: float | None = None
-    """Of the source probabilities in `relationship`."""

@@ -21,6 +21,8 @@ from ablate.workflow.init.splits import FRACTIONS, SPLIT_SEED
 
 _WIDTH = 100
 _N_CLASSES = 8
+MADE_BY = "made by ablate init"
+"""In the first lines: such a file and its table may be made again."""
 # Written by this module: where images are and how they are split follows from them alone.
 _SECTIONS = ("base", "axes")
 
@@ -28,7 +30,7 @@ _SECTIONS = ("base", "axes")
 def grid_text(proposal: Proposal, advice: Advice, traps: Sequence[Trap], cost: RoughCost) -> str:
     """The whole file. `cost` is that of its study, by known speeds."""
     lines = [f"# {_question(proposal)}"]
-    lines.append("# made by ablate init; to go on:")
+    lines.append(f"# {MADE_BY}; to go on:")
     for command in commands(proposal):
         lines.append(f"#   {command}")
     lines += _remark(cost.line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,15 +66,17 @@ def find_place(root: Path, out: Path | None) -> Place:
     return Place(root, grid, base)
 
 
-def check_free(paths: Sequence[Path], *, may_replace: bool) -> None:
-    """Check that files can be written without writing over others. Raises StoreError."""
-    for path in paths:
-        if path.is_dir():
-            raise StoreError(
-                f"a grid file must not be a folder, got {escaped(str(path))}; give another --out."
-            )
-        if path.exists() and not may_replace:
-            raise StoreError(
-                f"init writes over no file, {escaped(str(path))} is there already; give another "
-                "--out, or --force to replace it."
-            )
+def check_free(path: Path, *, may_replace: bool, way_out: str) -> None:
+    """Check that a file can be written without writing over another. Raises StoreError.
+
+    `way_out` is what else there is beside another `--out`.
+    """
+    if path.is_dir():
+        raise StoreError(
+            f"init writes files, {escaped(str(path))} is a folder; give another --out."
+        )
+    if path.exists() and not may_replace:
+        raise StoreError(
+            f"init writes over no file, {escaped(str(path))} is there already; give another "
+            f"--out, or {way_out}."
+        )

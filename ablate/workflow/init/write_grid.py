@@ -15,9 +15,9 @@ from ablate.errors import StoreError, escaped
 from ablate.files import write_text
 from ablate.grid.parse import parse_grid
 from ablate.workflow.init.facts import image_set_facts, lie_and_stand
-from ablate.workflow.init.grid_text import commands, crop_words, grid_text
+from ablate.workflow.init.grid_text import MADE_BY, commands, crop_words, grid_text
 from ablate.workflow.init.look import Tell, look_at_folder
-from ablate.workflow.init.place import check_free, find_place
+from ablate.workflow.init.place import Place, check_free, find_place
 from ablate.workflow.init.proposal import Proposal, propose
 from ablate.workflow.init.table_text import table_text
 from ablate.workflow.init.traps import score_traps, time_traps, view_traps
@@ -62,7 +62,7 @@ def write_grid(
     """
     # First what costs nothing: the file may be there already.
     place = find_place(folder.resolve(), out)
-    check_free([place.grid], may_replace=may_replace)
+    check_free(place.grid, may_replace=may_replace, way_out="--force to replace it")
     looked = look_at_folder(folder, tell)
     proposal = propose(looked, place)
     facts = image_set_facts(proposal)
@@ -80,9 +80,20 @@ def write_grid(
     files = {place.grid: text}
     if proposal.is_table:
         files = {place.table: table_text(proposal), place.grid: text}
-    check_free(list(files), may_replace=may_replace)
+        # `photos.csv` beside `photos` may be the user's own, whatever was said of the grid file.
+        is_own = may_replace and _made_by_init(place)
+        check_free(place.table, may_replace=is_own, way_out="move it away")
     _write(files)
     return _written(proposal, advice, traps, cost)
+
+
+def _made_by_init(place: Place) -> bool:
+    """Whether the grid file that is there was written by init, with its table."""
+    try:
+        text = place.grid.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return MADE_BY in text and f"path: {place.data_path(is_table=True)}\n" in text
 
 
 def _write(files: dict[Path, str]) -> None:

@@ -21,6 +21,7 @@ from ablate.workflow.prepare.check_arms import check_arms
 from ablate.workflow.prepare.network_facts import CachedFacts, NetworkFacts
 from ablate.workflow.prepare.resolved import Resolved, resolve
 from ablate.workflow.prepare.same_weights import check_same_weights
+from ablate.workflow.prepare.seen_shares import seen_shares
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +109,11 @@ class Plan:
         if not self.resolved.expansion.arms:
             return [], SharedPasses(0, 0)
         return sharing_table(self.resolved, self.facts, networks=self.networks)
+
+    @property
+    def seen_shares(self) -> dict[str, float]:
+        """arm_id -> share of an image's pixels that val and test show it; empty if unknown."""
+        return seen_shares(self.resolved, self.facts)
 
     @property
     def warnings(self) -> list[str]:

@@ -28,6 +28,7 @@ from ablate.workflow.prepare.image_stores import Progress, build_stores, with_pi
 from ablate.workflow.prepare.network_facts import HelpedFacts, NetworkFacts
 from ablate.workflow.prepare.resolved import Resolved
 from ablate.workflow.prepare.same_weights import check_same_weights
+from ablate.workflow.prepare.seen_shares import seen_shares
 from ablate.workflow.prepare.slot_threads import slot_threads
 from ablate.workflow.prepare.study_folders import pilot_folder_of, study_folder
 from ablate.workflow.prepare.writable import check_writable
@@ -178,7 +179,8 @@ def prepare(
     compute = _choose_compute(folders, measuring, threads=n_threads, on_progress=on_progress)
     # Only now: what pixels tell is known when all of them were decoded.
     data = with_pixel_facts(resolved.record.data, stores)
-    record = resolved.record.model_copy(update={"data": data})
+    seen = {"data": data, "seen_shares": seen_shares(resolved, arms.facts)}
+    record = resolved.record.model_copy(update=seen)
     return Prepared(
         replace(resolved, record=record),
         study_folder(record, folders),

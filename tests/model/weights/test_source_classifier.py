@@ -74,6 +74,17 @@ def test_random_weights_have_none() -> None:
     )
 
 
+def test_of_the_packages_of_more_weights_the_trunk_alone_is_taken() -> None:
+    assert refused("mobilenetv2_100", "more") == why(
+        "mobilenetv2_100", "more", "of these packages the trunk alone is taken"
+    )
+
+
+def test_a_file_that_is_missing_is_named(state) -> None:
+    assert state
+    assert "there is no file 'gone.pth'" in refused("test_efficientnet", "gone.pth")
+
+
 def test_numbers_that_are_not_finite_are_refused(state) -> None:
     state["classifier.bias"][0] = torch.nan
     save_file(state, "w.safetensors")

@@ -11,7 +11,6 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.path import Path
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
@@ -145,10 +144,10 @@ def test_no_line_runs_across_a_name_that_has_another_place() -> None:
     # Up and right of the first point, where its name would stand, the line goes up to the second.
     name_points(figure, [axes], [[("14", 1.0, 1.0), ("15", 1.07, 2.0)]])
     corners = axes.transData.transform(axes.lines[0].get_path().vertices)
-    steps = Path(np.linspace(corners[:-1], corners[1:], 200).reshape(-1, 2))
+    steps = np.linspace(corners[:-1], corners[1:], 200).reshape(-1, 2)
     labels = {text.get_text(): box for text, box in texts_of(figure)}
     for name in ("14", "15"):
-        assert not any(labels[name].contains(*point) for point in steps.vertices)
+        assert not any(labels[name].contains(*point) for point in steps)
 
 
 def test_where_every_place_is_crossed_a_name_still_stands_over_no_point() -> None:

@@ -21,6 +21,25 @@ def test_nothing_is_wrong_with_a_sound_study(published) -> None:
     assert warnings_of(with_data(published, requested_source="rendered_flowers")) == []
 
 
+def with_shares(published, *shares: float):
+    arms = [arm.arm_id for arm in published.study.record.arms]
+    sound = with_data(published, requested_source="rendered_flowers")
+    return sound.with_record(seen_shares=dict(zip(arms, shares, strict=False)))
+
+
+def test_what_networks_do_not_see_of_an_image_has_a_line(published) -> None:
+    assert warnings_of(with_shares(published, 0.51, 0.51)) == [
+        "**Networks see 51 % of the pixels:** val and test show the middle of an image, and what "
+        "lies outside it counts for nothing; `view: pad` or `view: squash` under `data` shows "
+        "whole images, `crop_share: 1` the whole middle square."
+    ]
+    (some_arms,) = warnings_of(with_shares(published, 0.8499, 1.0))
+    assert some_arms.startswith(
+        "**Networks see 84 to 100 % of the pixels, fewer than 85 % in 1 of 2 arms:** val"
+    )
+    assert warnings_of(with_shares(published, 0.85, 1.0)) == []
+
+
 def test_each_thing_that_is_wrong_has_a_line(published) -> None:
     wrong = with_data(
         published,

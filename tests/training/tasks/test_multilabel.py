@@ -10,7 +10,7 @@ from ablate.metrics.multilabel import score
 from ablate.recipe.recipe import Recipe
 from ablate.study.tasks.multilabel import MULTILABEL
 from ablate.targets import SeveralLabels
-from ablate.training.feeds.mixing import mixed
+from ablate.training.feeds.mixing import draw_mixture
 from ablate.training.tasks import TrainTargets, make_task
 from ablate.training.tasks.classification import Classification
 from ablate.training.tasks.multilabel import Multilabel
@@ -82,7 +82,8 @@ def test_labels_of_mixed_images_mix_as_they_are() -> None:
         torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)),
         torch.from_numpy(LABELS).float(),
     )
-    whole, shares = mixed(images, targets, np.random.default_rng(0), mixup=0.4, cutmix=0.0)
+    mixture = draw_mixture(images.shape, np.random.default_rng(0), mixup=0.4, cutmix=0.0)
+    whole, shares = mixture.of_images(images), mixture.of_shares(targets)
     rng = np.random.default_rng(0)
     own, other = rng.beta(0.4, 0.4), rng.permutation(4)
     torch.testing.assert_close(shares, own * targets + (1 - own) * targets[other])

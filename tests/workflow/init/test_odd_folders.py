@@ -109,6 +109,29 @@ def test_nothing_is_written_over(desk: Path) -> None:
     assert yaml.safe_load((desk / "images.yaml").read_text())["data"]["path"] == "./images"
 
 
+def test_a_table_of_ones_own_is_never_written_over(desk: Path) -> None:
+    two_classes(desk / "images")
+    (desk / "images" / "cat" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (desk / "images.csv").write_text("mine")
+    assert refused("images", "--force") == (
+        f"init writes over no file, {desk / 'images.csv'} is there already; give another --out, "
+        "or move it away."
+    )
+    (desk / "images.csv").unlink()
+    init("images")
+    init("images", "--force")
+    assert (desk / "images.csv").read_text().startswith("file,label\n")
+
+
+def test_a_table_beside_the_folder_is_named(desk: Path) -> None:
+    draw(desk / "train", "IMG_1.jpg", "IMG_2.jpg")
+    (desk / "train.csv").write_text("id,label\nIMG_1,cat\nIMG_2,dog\n")
+    assert refused("train").endswith(
+        "(columns file, label); train.csv lies beside the folder: if it names them, give the "
+        "folder above."
+    )
+
+
 def test_class_folders_are_read_as_they_are(desk: Path) -> None:
     two_classes(desk / "my images")
     document = init("my images")
@@ -150,6 +173,23 @@ def test_train_and_val_without_test(desk: Path) -> None:
     )
     assert document["table"] is None
     assert loads("images.yaml") == {"train": 30, "val": 10, "test": 10}
+
+
+def test_a_class_that_test_lacks(desk: Path) -> None:
+    for name in ("cat", "dog", "owl"):
+        draw(desk / "images", *(f"train/{name}/{i}.png" for i in range(6)))
+        draw(desk / "images", *(f"val/{name}/v{i}.png" for i in range(4)))
+    draw(desk / "images", *(f"test/{name}/t{i}.png" for name in ("cat", "dog") for i in range(12)))
+    draw(desk / "images", "test/owl/notes.png")
+    (desk / "images" / "test" / "owl" / "notes.png").unlink()
+    document = init("images")
+    texts = {trap["kind"]: trap["text"] for trap in document["traps"]}
+    assert texts["classes absent from test"] == (
+        "test has no image of 1 class (owl): scores say nothing there"
+    )
+    grid = yaml.safe_load((desk / "images.yaml").read_text())
+    assert "split_seed" not in grid["data"]
+    assert loads("images.yaml") == {"train": 18, "val": 12, "test": 24}
 
 
 def test_defects_in_test_alone(desk: Path) -> None:

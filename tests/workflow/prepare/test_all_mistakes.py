@@ -15,7 +15,8 @@ from ablate.errors import DataError, SpecError
 
 WriteGrid = Callable[..., Path]
 _NO_SOURCE = (
-    "must be one of flowers102, rendered_flowers, textile, folder, torchvision:<Name> for task "
+    "must be one of flowers102, rendered_flowers, textile, folder, parquet, webdataset, "
+    "torchvision:<Name> for task "
     "classification, got 'foldr'; did you mean folder?"
 )
 _NO_BACKBONE = (

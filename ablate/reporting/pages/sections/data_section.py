@@ -6,10 +6,11 @@ from ablate.quoting import code, text
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import table, yes_or_no
+from ablate.study.image_shapes import seen_in_words, sizes_in_words
 
 
 def data_section(results: Results, _show: ShowFigure) -> str:
-    """Source, origin, version, licence, splits, fingerprint; where the networks came from."""
+    """Source, origin, version, licence, splits, sizes of images; where networks came from."""
     data = results.record.data
     source = code(data.source)
     if data.is_fallback:
@@ -25,6 +26,11 @@ def data_section(results: Results, _show: ShowFigure) -> str:
     if data.regrouped:
         facts["classes regrouped"] = study_sentences.regrouped_text(data)
     facts["splits"] = text(data.split_rule)
+    if data.shapes is not None:
+        facts["images"] = text(sizes_in_words(data.shapes))
+    shares = results.record.seen_shares.values()
+    if shares:
+        facts["seen of an image"] = f"{seen_in_words(shares)} of its pixels in val and test"
     if data.groups is not None:
         facts["groups"] = study_sentences.group_sentence(data).rstrip()
     facts["fingerprint"] = code(data.fingerprint)
