@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,17 +81,12 @@ def test_a_split_has_the_pixels_and_labels_of_its_images(
     train = seen.split("train")
     assert train.fine is not None
     rows = [row_of[image_id] for image_id in train.image_ids]
-    asked = {"policy": "medium", "image_size": 12, "interpolation": "bilinear"}
-    assert whole.fine is not None
-    drawn = views(train.images, [3, 1], **asked, seed=1, epoch=2, fine=train.fine)
-    expected = views(
-        np.asarray(whole.images)[rows],
-        [3, 1],
-        **asked,
-        seed=1,
-        epoch=2,
-        fine=np.asarray(whole.fine)[rows],
+    drawn_as = partial(
+        views, policy="medium", image_size=12, interpolation="bilinear", seed=1, epoch=2
     )
+    assert whole.fine is not None
+    drawn = drawn_as(train.images, [3, 1], fine=train.fine)
+    expected = drawn_as(np.asarray(whole.images)[rows], [3, 1], fine=np.asarray(whole.fine)[rows])
     assert drawn.equal(expected)
 
 
@@ -119,8 +115,8 @@ def test_near_duplicates_are_looked_for_among_all_images(
             seed = 100 * label + {1: 0, 5: 4}.get(number, number)
             part = {5: 4}.get(number, number) + 10 * label
             make_image(tmp_path / "plants" / name / f"part{part:02d}_{number}.png", seed=seed)
-    fields = {"source": "folder", "path": "plants", "folds": 3, "split_seed": 0}
-    alone = load_data(DataSpec(**fields), data_dir=tmp_path, allow_fallback=False)[1]
+    spec = DataSpec(source="folder", path="plants", folds=3, split_seed=0)
+    alone = load_data(spec, data_dir=tmp_path, allow_fallback=False)[1]
     found = near_duplicates(built(alone, tmp_path / "alone"))
     assert found is not None
     pairs = {(pair.first_id, pair.second_id) for pair in found.pairs}
@@ -128,8 +124,8 @@ def test_near_duplicates_are_looked_for_among_all_images(
     assert ("fern/part10_0.png", "fern/part11_1.png") in pairs
     assert {(pair.first_split, pair.second_split) for pair in found.pairs} == {(WHOLE, WHOLE)}
     # A group is never on two sides: its own pictures are no leak.
-    spec = DataSpec(**fields, group_by="(part[0-9]+)_")
-    grouped = load_data(spec, data_dir=tmp_path, allow_fallback=False)[1]
+    by_part = spec.model_copy(update={"group_by": "(part[0-9]+)_"})
+    grouped = load_data(by_part, data_dir=tmp_path, allow_fallback=False)[1]
     in_groups = near_duplicates(built(grouped, tmp_path / "grouped"))
     assert in_groups is not None
     assert in_groups.n_pairs == 2
