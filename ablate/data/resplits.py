@@ -1,4 +1,4 @@
-"""A split of its own for each seed of a study: folds in turn, or splits that are drawn anew.
+"""A split of its own for each seed of a study: folds in turn, or splits that are drawn again.
 
 All images are kept together, in the order of their ids; a split is a string of one letter an image,
 so that no split copies a pixel and a split can travel with a trial.
@@ -150,11 +150,11 @@ def rule_of(spec: DataSpec) -> str:
         assert spec.fractions is not None
         shares = spec.fractions
         return (
-            f"drawn anew for each seed, {stratified}, train {shares.train:g}, val {shares.val:g}, "
+            f"drawn again for each seed, {stratified}, train {shares.train:g}, val {shares.val:g}, "
             f"test {shares.test:g}, split_seed {spec.split_seed} + the seed's place"
         )
     return (
         f"{spec.folds} folds, {stratified}: each seed tests one, val is the next, train the other "
-        f"{spec.folds - 2}; shuffled anew after every {spec.folds} seeds, split_seed "
+        f"{spec.folds - 2}; shuffled again after every {spec.folds} seeds, split_seed "
         f"{spec.split_seed}"
     )

@@ -212,7 +212,7 @@ class DataSpec(BaseModel):
     )
     split: Literal["per_seed"] | None = Field(
         None,
-        description="per_seed: each of the seeds draws train, val and test anew, by fractions and "
+        description="per_seed: each of the seeds draws its own train, val and test, by fractions and "
         "split_seed + its place; null: one split for all seeds",
     )
 

@@ -269,7 +269,7 @@ def test_a_folder_is_loaded_with_all_its_images_together(draw: Draw, tmp_path: P
     assert facts.splits.n_folds == 3
     assert facts.split_rule == (
         "3 folds, stratified: each seed tests one, val is the next, train the other 1; shuffled "
-        "anew after every 3 seeds, split_seed 0"
+        "again after every 3 seeds, split_seed 0"
     )
     # Other folds are another study of the same images.
     other = spec.model_copy(update={"folds": 4})

@@ -40,7 +40,7 @@ class Setting:
 
     n_seeds: int
     n_folds: int | None
-    """None: splits of 60, 20 and 20 % are drawn anew for each seed."""
+    """None: splits of 60, 20 and 20 % are drawn again for each seed."""
     n_images: int
     """About, where there are groups."""
     has_groups: bool
