@@ -52,6 +52,7 @@ def advise(
         recommendation = rule.applied(case)
         settled[rule.field] = recommendation.value
         recommendations.append(recommendation)
+    # Stable: within a section, fields stay in the order in which they were settled.
     recommendations.sort(key=_place)
     return Advice(tuple(recommendations))
 

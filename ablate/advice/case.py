@@ -37,6 +37,7 @@ class Case:
         counts = self.facts.train_counts
         if not counts:
             return 1.0
+        # A class that train lacks counts as one image, so that the ratio stays finite.
         return max(counts.values()) / max(1, min(counts.values()))
 
     @property

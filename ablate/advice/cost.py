@@ -83,6 +83,7 @@ def seconds_a_trial(work: Work, machine: MachineFacts) -> float:
 def memory_gb(work: Work, *, batch_size: int) -> float:
     """GB of memory that a batch takes while it trains, weights and optimizer left out."""
     side = (work.image_size / _SIDE) ** 2
+    # A frozen part keeps nothing for the way back, but holds the maps of a layer at a time.
     share = max(0.1, _SHARES.get(work.depth, 1.0))
     return batch_size * weight_of(work.backbone).mb_an_image * side * share / 1_000
 

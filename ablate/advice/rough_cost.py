@@ -36,10 +36,12 @@ class RoughCost:
 def rough_cost(facts: ImageSetFacts, machine: MachineFacts, advice: Advice) -> RoughCost:
     """The cost of all cells of the axes that can be trained."""
     axes = advice.below("axes")
+    # Every rule for seeds gives a list.
     seeds = advice.value("seeds")
     assert isinstance(seeds, list)
     n_arms = 0
     arms_s = 0.0
+    # These two change what a trial costs; the other axes only multiply the trials.
     for depth in _levels(axes.get("freeze_depth"), advice.value("base.freeze_depth")):
         for augment in _levels(axes.get("augment"), advice.value("base.augment")):
             n_cells = _n_cells(axes, depth)

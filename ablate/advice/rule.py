@@ -44,7 +44,12 @@ class Rule:
         value = self.value
         if self.finds is not None:
             value = self.finds(case)
-        numbers = list(filter(None, (NUMBERS[name](case) for name in self.shows)))
+        numbers = []
+        for name in self.shows:
+            number = NUMBERS[name](case)
+            # Empty where nobody measured it.
+            if number:
+                numbers.append(number)
         why = self.why
         if numbers:
             why += f" (here: {', '.join(numbers)})"

@@ -45,12 +45,15 @@ def seeks_small_signs(names: Iterable[str]) -> bool:
 
 def may_flip(names: Iterable[str]) -> bool:
     """False where classes are digits or letters, or speak of a direction."""
-    listed = list(names)
-    n_characters = sum(len(name.strip()) == 1 for name in listed)
+    n_names = 0
+    n_characters = 0
+    for name in names:
+        if _begins(name, _DIRECTED):
+            return False
+        n_names += 1
+        n_characters += len(name.strip()) == 1
     # Half: `A` to `Z` beside `space` and `nothing` are still letters.
-    if n_characters > len(listed) / 2:
-        return False
-    return not any(_begins(name, _DIRECTED) for name in listed)
+    return n_characters <= n_names / 2
 
 
 def _begins(name: str, beginnings: tuple[str, ...]) -> bool:

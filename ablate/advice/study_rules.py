@@ -58,6 +58,7 @@ def _baseline(case: Case) -> dict[str, object]:
     }
     levels: dict[str, object] = {}
     for name, level in simplest.items():
+        # The baseline must be an arm, so it names levels of the axes and nothing else.
         if f"axes.{name}" in case.settled:
             levels[name] = level
     return levels

@@ -8,13 +8,17 @@ from ablate.advice.advise import RULES
 from ablate.advice.rule import Rule
 
 
+def _cell(text: str) -> str:
+    # A bar would end the cell of a Markdown table.
+    return text.replace("|", "/")
+
+
 def rule_table() -> str:
     """One row a rule, in the order in which they are asked."""
     rows = ["| field | where | value | why | source |", "|---|---|---|---|---|"]
     for rule in RULES:
         cells = [f"`{rule.field}`", rule.where, _value(rule), rule.why, rule.source]
-        # A bar would end the cell of a Markdown table.
-        rows.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+        rows.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join(rows) + "\n"
 
 

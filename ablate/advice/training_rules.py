@@ -45,6 +45,7 @@ def _largest_that_fits(case: Case) -> int:
     for batch_size in _BATCHES:
         if _fits_gpu(case, batch_size):
             return batch_size
+    # By this rule of thumb not even the smallest fits; `micro_batch` can divide it further.
     return _BATCHES[-1]
 
 

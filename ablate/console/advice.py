@@ -43,8 +43,14 @@ def show_advice(console: Console, advised: Advised) -> None:
         console.print(line)
     left = list(advised.advice.recommendations)
     for heading, beginnings in _SECTIONS:
-        shown = [one for one in left if one.field.startswith(beginnings)]
-        left = [one for one in left if one not in shown]
+        shown = []
+        rest = []
+        for recommendation in left:
+            if recommendation.field.startswith(beginnings):
+                shown.append(recommendation)
+            else:
+                rest.append(recommendation)
+        left = rest
         if shown:
             console.print(Text(f"\n{heading}", style="bold"))
         for recommendation in shown:
@@ -111,7 +117,7 @@ def why_text(recommendation: Recommendation) -> str:
     """Reason, source and what comes next, in one line."""
     text = f"{recommendation.why} [{recommendation.source}]"
     if recommendation.alternatives:
-        others = [value_text(value) for value in recommendation.alternatives]
+        others = map(value_text, recommendation.alternatives)
         text += f"; else {', '.join(others)}"
     return text
 

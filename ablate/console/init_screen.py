@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from ablate.errors import escaped, some
-from ablate.study.trial import SPLITS
+from ablate.workflow.init.splits import sides_in_words
 from ablate.workflow.init.write_grid import Written
 
 _N_CLASSES_SHOWN = 10
@@ -16,7 +16,7 @@ def show_written(console: Console, written: Written) -> None:
     """Print what was found and written, the traps, and the commands that go on from there."""
     names = some(list(map(escaped, written.class_names)), most=_N_CLASSES_SHOWN)
     console.print(f"task: {written.task}, {len(written.class_names)} classes ({names})")
-    console.print(f"splits: {_sides(written.n_images)} images{_groups(written)}")
+    console.print(f"splits: {sides_in_words(written.n_images)} images{_groups(written)}")
     if written.group_by is not None:
         console.print(f"groups: {written.group_by}")
     console.print(f"images: {written.view}")
@@ -34,12 +34,4 @@ def show_written(console: Console, written: Written) -> None:
 def _groups(written: Written) -> str:
     if not written.n_groups:
         return ""
-    return f", {_sides(written.n_groups)} groups"
-
-
-def _sides(counts: dict[str, int]) -> str:
-    """`train 60, val 20, test 20`."""
-    words = []
-    for split in SPLITS:
-        words.append(f"{split} {counts[split]}")
-    return ", ".join(words)
+    return f", {sides_in_words(written.n_groups)} groups"

@@ -153,6 +153,7 @@ class SourceContract:
         try:
             self._collect(spec, tmp_path)
         except NotAvailable as error:
+            # A sentence, not a word: who reads it has nothing else to go by.
             assert len(str(error)) > 20
         else:
             raise AssertionError("must raise NotAvailable where there is nothing")

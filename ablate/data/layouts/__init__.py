@@ -57,10 +57,11 @@ def recognise(listing: Listing, sorted_images: Sorted) -> Found:
 
 def _table_beside(listing: Listing) -> str:
     """Where a table lies beside the folder and not in it, as `train.csv` beside `train`."""
-    tables = sorted(path.name for path in listing.root.parent.glob("*.[ct]sv"))
+    tables = sorted(listing.root.parent.glob("*.[ct]sv"))
     if not tables:
         return ""
-    return f"; {escaped(tables[0])} lies beside the folder: if it names them, give the folder above"
+    name = escaped(tables[0].name)
+    return f"; {name} lies beside the folder: if it names them, give the folder above"
 
 
 def _instead(listing: Listing) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ablate.data.layouts._listing import Listing
@@ -57,10 +57,7 @@ class Found:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Every label, sorted."""
-        names: set[str] = set()
-        for image in self.images:
-            names.update(image.labels)
-        return tuple(sorted(names))
+        return class_names_of(self.images)
 
     @property
     def splits(self) -> Counter[str]:
@@ -70,6 +67,27 @@ class Found:
             if image.split is not None:
                 counts[image.split] += 1
         return counts
+
+
+def class_names_of(images: Iterable[LabelledImage]) -> tuple[str, ...]:
+    """Every label of some images, sorted."""
+    names: set[str] = set()
+    for image in images:
+        names.update(image.labels)
+    return tuple(sorted(names))
+
+
+def splits_given(images: Iterable[LabelledImage]) -> set[str | None]:
+    """The splits that images have; None among them where an image has none."""
+    given = set()
+    for image in images:
+        given.add(image.split)
+    return given
+
+
+def without_splits(images: Iterable[LabelledImage]) -> tuple[LabelledImage, ...]:
+    """The images as if the folder had no splits."""
+    return tuple(replace(image, split=None) for image in images)
 
 
 class Layout(Protocol):

@@ -27,10 +27,12 @@ class ImageIndex:
 
     def find(self, name: str, *, near: str = "") -> str | None:
         """The image called `name`; `near` is the folder of the annotation, which is tried first."""
+        # Annotations may be written on Windows.
         plain = name.strip().replace("\\", "/").removeprefix("./")
         if not plain:
             return None
         beside = PurePosixPath(near, plain).as_posix()
+        # Last by name or stem alone: the folders may be those of the machine of the annotator.
         for spelled in (beside, plain, PurePosixPath(plain).name, PurePosixPath(plain).stem):
             image = self._by_path.get(spelled)
             if image is not None:
@@ -51,25 +53,39 @@ def found_in_boxes(
     `classes_of`: image -> the class of each of its boxes. None where no image has a box.
     """
     labels = {}
-    for image, classes in classes_of.items():
-        labels[image] = tuple(sorted(set(classes)))
-    marked = [names for names in labels.values() if names]
-    if not marked:
+    n_marked = 0
+    most_classes = 0
+    for image in sorted(classes_of):
+        # An image may hold ten boxes of one class, which is one label.
+        labels[image] = tuple(sorted(set(classes_of[image])))
+        n_marked += bool(labels[image])
+        most_classes = max(most_classes, len(labels[image]))
+    if not n_marked:
         return None
-    has_several = any(len(names) > 1 for names in marked)
-    images = []
-    for image in sorted(labels):
-        names = labels[image]
-        if not names and not has_several:
-            names = (EMPTY,)
-        images.append(LabelledImage(image, names, split_of.get(image)))
+    has_several = most_classes > 1
     return Found(
         layout=layout,
-        evidence=f"{n_boxes} boxes in {len(marked)} of {len(labels)} images",
-        images=tuple(images),
+        evidence=f"{n_boxes} boxes in {n_marked} of {len(labels)} images",
+        images=_images(labels, split_of, has_several=has_several),
         has_several_labels=has_several,
         traps=(_detection_trap(layout, has_several=has_several), *traps),
     )
+
+
+def _images(
+    labels: Mapping[str, tuple[str, ...]],
+    split_of: Mapping[str, str | None],
+    *,
+    has_several: bool,
+) -> tuple[LabelledImage, ...]:
+    images = []
+    for image, names in labels.items():
+        # One label means exactly one: an image without boxes needs a class of its own. Where images
+        # have several, none is an answer.
+        if not names and not has_several:
+            names = (EMPTY,)
+        images.append(LabelledImage(image, names, split_of.get(image)))
+    return tuple(images)
 
 
 def _detection_trap(layout: str, *, has_several: bool) -> Trap:

@@ -87,6 +87,7 @@ class _Walk:
         try:
             status = folder.stat()
             with os.scandir(folder) as opened:
+                # The order of a folder differs between file systems.
                 entries = sorted(opened, key=lambda entry: entry.name)
         except OSError:
             self._note(_CLOSED, folder)
@@ -135,6 +136,7 @@ class _Walk:
         self._check_count()
 
     def _check_count(self) -> None:
+        # On the way, not at the end: listing a whole disk takes hours.
         if len(self.images) + len(self.others) > MOST_FILES:
             raise DataError(
                 f"FOLDER must hold at most {MOST_FILES:,} files, '{escaped(str(self.root))}' holds "

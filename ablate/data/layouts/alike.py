@@ -40,18 +40,29 @@ class Alike:
 
 def compare_all(root: Path, headers: Mapping[str, Header]) -> Alike | None:
     """Compare all images of a folder by small versions; None where they are too many or large."""
-    names = sorted(headers)
-    n_pixels = sum(header.width * header.height for header in headers.values())
-    if len(names) > _MOST_IMAGES or n_pixels > MOST_PIXELS:
+    if _are_too_many(headers):
         return None
+    names = sorted(headers)
     with image_threads() as pool:
-        small = list(pool.map(partial(_small, root), names))
-    damaged = [name for name, pixels in zip(names, small, strict=True) if pixels is None]
-    whole = [name for name, pixels in zip(names, small, strict=True) if pixels is not None]
+        outcomes = list(pool.map(partial(_small, root), names))
+    damaged = []
+    whole = {}
+    for name, small in zip(names, outcomes, strict=True):
+        if small is None:
+            damaged.append(name)
+        else:
+            whole[name] = small
     if not whole:
         return Alike((), 0.0, tuple(damaged))
-    pixels = np.stack([one for one in small if one is not None])
-    return Alike(_pairs(pixels, whole), _grey_share(pixels), tuple(damaged))
+    pixels = np.stack(list(whole.values()))
+    return Alike(_pairs(pixels, list(whole)), _grey_share(pixels), tuple(damaged))
+
+
+def _are_too_many(headers: Mapping[str, Header]) -> bool:
+    n_pixels = 0
+    for header in headers.values():
+        n_pixels += header.width * header.height
+    return len(headers) > _MOST_IMAGES or n_pixels > MOST_PIXELS
 
 
 def _small(root: Path, name: str) -> NDArray[np.uint8] | None:

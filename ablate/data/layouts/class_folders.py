@@ -22,16 +22,17 @@ def read_class_folders(_: Listing, sorted_images: Sorted) -> Found | None:
         return None
     images = []
     without = []
+    names = set()
     for path in photos:
         label = label_of(path, levels)
         if label is None:
             without.append(path)
         else:
+            names.add(label)
             images.append(LabelledImage(path, (label,), split_of(path, levels)))
-    n_names = len({image.labels for image in images})
     found = Found(
         layout=_layout_words(has_splits=levels.split is not None, level=levels.label),
-        evidence=f"{len(images)} images in folders of {n_names} names",
+        evidence=f"{len(images)} images in folders of {len(names)} names",
         images=tuple(images),
     )
     traps = _traps(found, without)
@@ -50,7 +51,7 @@ def _layout_words(*, has_splits: bool, level: int) -> str:
 
 def _traps(found: Found, without: list[str]) -> list[Trap]:
     traps = []
-    called = [name for name in found.class_names if split_of_folder(name) is not None]
+    called = list(filter(split_of_folder, found.class_names))
     if called:
         names = some(list(map(escaped, called)), most=_N_NAMED)
         traps.append(

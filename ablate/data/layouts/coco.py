@@ -13,9 +13,10 @@ from ablate.data.layouts._listing import Listing
 from ablate.data.layouts.mask_files import Sorted
 from ablate.data.layouts.tree import split_of_folder
 
+# COCO's own instances_train2017.json has 470 MB.
 _MOST_BYTES = 500_000_000
 _MOST_FILES = 50
-_KEYS = ("images", "annotations", "categories")
+_KEYS = {"images", "annotations", "categories"}
 
 
 def read_coco(listing: Listing, sorted_images: Sorted) -> Found | None:
@@ -24,15 +25,17 @@ def read_coco(listing: Listing, sorted_images: Sorted) -> Found | None:
     classes_of: dict[str, list[str]] = {}
     split_of: dict[str, str | None] = {}
     n_boxes = 0
+    # Some formats have a JSON for each image: of those a few are opened, and no more.
     for name in listing.others_ending(".json")[:_MOST_FILES]:
         content = _coco(listing.path(name))
         if content is None:
             continue
         images = _images(content, index, near=str(PurePosixPath(name).parent))
         for image in images.values():
+            # An image that is listed and has no box is an answer: nothing is in it.
             classes_of.setdefault(image, [])
             split_of[image] = _split(name)
-        names = {str(row.get("id")): str(row.get("name")) for row in _rows(content, "categories")}
+        names = _category_names(content)
         for row in _rows(content, "annotations"):
             shown_in = images.get(str(row.get("image_id")))
             category = names.get(str(row.get("category_id")))
@@ -50,7 +53,8 @@ def _coco(path: Path) -> Mapping[str, Any] | None:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(content, dict) or not all(key in content for key in _KEYS):
+    # Results of a detector, and many other files, are JSON too.
+    if not isinstance(content, dict) or not content.keys() >= _KEYS:
         return None
     return content
 
@@ -60,6 +64,14 @@ def _rows(content: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     if not isinstance(rows, list):
         return []
     return [row for row in rows if isinstance(row, dict)]
+
+
+def _category_names(content: Mapping[str, Any]) -> dict[str, str]:
+    """Id of a category -> its name. Ids as text: some tools write numbers, some strings."""
+    names = {}
+    for row in _rows(content, "categories"):
+        names[str(row.get("id"))] = str(row.get("name"))
+    return names
 
 
 def _images(content: Mapping[str, Any], index: ImageIndex, *, near: str) -> dict[str, str]:

@@ -19,12 +19,13 @@ _MOST_CLASSES = 200
 def read_file_words(_: Listing, sorted_images: Sorted) -> Found | None:
     """Labels by the first word of file names; None unless a few words cover all of them."""
     images = []
+    counts: Counter[str] = Counter()
     for photo in sorted_images.photos:
         match = _WORD.fullmatch(PurePosixPath(photo).stem)
         if match is None:
             return None
         images.append(LabelledImage(photo, (match[1],)))
-    counts = Counter(image.labels[0] for image in images)
+        counts[match[1]] += 1
     if not 2 <= len(counts) <= _MOST_CLASSES or min(counts.values()) < _FEWEST:
         return None
     words = [f"{escaped(name)} {n}" for name, n in sorted(counts.items())]

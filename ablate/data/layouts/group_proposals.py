@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ablate.data.layouts._base import LabelledImage
 from ablate.data.layouts.name_fields import name_candidates, simpler
@@ -69,11 +70,13 @@ class _Tried:
 
     def _share_together(self, images: Sequence[LabelledImage]) -> float:
         # By folder: `cat/001.jpg` and `dog/001.jpg` have a counter in common, and no part.
-        places = [_folder_of(image) for image in images]
-        pairs = list(zip(places, self.keys, strict=True))
-        counts = Counter(pairs)
-        n_together = sum(counts[pair] > 1 for pair in pairs)
-        return n_together / len(pairs)
+        places = map(_folder_of, images)
+        counts = Counter(zip(places, self.keys, strict=True))
+        n_together = 0
+        for n_images in counts.values():
+            if n_images > 1:
+                n_together += n_images
+        return n_together / len(images)
 
     def _is_no_class(self, images: Sequence[LabelledImage]) -> bool:
         """Whether groups are something else than classes, or kinds of a class."""
@@ -115,7 +118,8 @@ def _candidates(
         words = re.split(r"[\W_]+", column.casefold())
         if set(words) & _GROUP_WORDS:
             candidates.append(("column", Column(column=column)))
-    n_levels = min(len(path.split("/")) - 1 for path in ids)
+    # A level that some image does not have gives that image no group.
+    n_levels = min(map(_n_folders, ids))
     for level in range(1, n_levels + 1):
         if level not in but_levels:
             candidates.append(("level", Level(level=level)))
@@ -143,18 +147,29 @@ def _in_few_words(rule: ImageRule, ids: Sequence[str], keys: tuple[str, ...]) ->
     if not isinstance(rule, str):
         return rule
     for shorter in simpler(rule):
-        if tuple(found_in_path(shorter, path) for path in ids) == keys:
+        found = tuple(map(partial(found_in_path, shorter), ids))
+        if found == keys:
             return shorter
     return rule
+
+
+def _usual_group(sizes: Mapping[str, int]) -> str:
+    """The first group of two images or more, where there is one: what a reader would check."""
+    fewest = min(2, max(sizes.values()))
+    return next(filter(lambda key: sizes[key] >= fewest, sizes))
+
+
+def _n_folders(path: str) -> int:
+    return path.count("/")
 
 
 def _proposal(rule: ImageRule, ids: Sequence[str], tried: _Tried) -> GroupProposal:
     sizes = sorted(tried.sizes.values())
     median = sizes[len(sizes) // 2]
-    # A usual group, not the largest: what a reader would check.
-    key = next(key for key in tried.sizes if tried.sizes[key] >= min(2, sizes[-1]))
-    names = [
-        path.rpartition("/")[2] for path, own in zip(ids, tried.keys, strict=True) if own == key
-    ]
+    key = _usual_group(tried.sizes)
+    names = []
+    for path, key_of_path in zip(ids, tried.keys, strict=True):
+        if key_of_path == key:
+            names.append(path.rpartition("/")[2])
     example = f"{key} with {', '.join(names[:3])}"
     return GroupProposal(rule, len(sizes), sizes[0], median, sizes[-1], example)

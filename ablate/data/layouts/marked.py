@@ -16,8 +16,8 @@ def read_marked(listing: Listing, sorted_images: Sorted) -> Found | None:
     masks = sorted_images.masks
     if not masks:
         return None
-    names = [masks.get(photo) for photo in sorted_images.photos]
-    present = [name for name in names if name is not None]
+    names = list(map(masks.get, sorted_images.photos))
+    present = list(filter(None, names))
     shares = dict(zip(present, covered_shares(listing.root, present), strict=True))
     images = []
     n_marked = 0

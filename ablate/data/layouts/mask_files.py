@@ -54,14 +54,16 @@ def sort_masks(root: Path, images: Sequence[str]) -> Sorted:
     """
     masks, photos = _by_folder(images)
     beside = _by_word(photos)
-    twins = _by_twin([name for name in photos if name not in beside])
-    pairs = _pairs(masks, [name for name in photos if name not in beside])
-    pairs |= {photo: mask for mask, photo in beside.items()}
-    copies: dict[str, str] = {}
+    # A mask beside its photograph must not become the photograph of another mask.
+    unmarked = [name for name in photos if name not in beside]
+    twins = _by_twin(unmarked)
+    pairs = _pairs(masks, unmarked)
+    for mask, photo in beside.items():
+        pairs[photo] = mask
+    copies = twins
     if twins and _are_masks(root, list(twins.values())):
         pairs |= twins
-    else:
-        copies = twins
+        copies = {}
     left_out = {*beside, *twins.values(), *masks}
     kept = tuple(name for name in images if name not in left_out)
     unpaired = sorted(set(masks) - set(pairs.values()))
@@ -81,9 +83,7 @@ def _by_folder(images: Sequence[str]) -> tuple[list[str], list[str]]:
             perhaps.append(name)
         else:
             photos.append(name)
-    stems = {PurePosixPath(name).stem for name in photos}
-    n_paired = sum(_photo_stem(name, stems) is not None for name in perhaps)
-    if perhaps and 2 * n_paired > len(perhaps):
+    if perhaps and 2 * _n_paired(perhaps, photos) > len(perhaps):
         masks += perhaps
     else:
         photos += perhaps
@@ -92,9 +92,21 @@ def _by_folder(images: Sequence[str]) -> tuple[list[str], list[str]]:
     return sorted(masks), sorted(photos)
 
 
+def _n_paired(masks: Sequence[str], photos: Sequence[str]) -> int:
+    stems = set(map(_stem, photos))
+    n_paired = 0
+    for name in masks:
+        n_paired += _photo_stem(name, stems) is not None
+    return n_paired
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
 def _photo_stem(mask: str, stems: set[str]) -> str | None:
     """The stem of the photograph of a mask in a folder of its own."""
-    stem = PurePosixPath(mask).stem
+    stem = _stem(mask)
     if stem in stems:
         return stem
     return image_of_mask(stem, stems)
@@ -104,7 +116,7 @@ def _by_word(photos: Sequence[str]) -> dict[str, str]:
     """Mask -> photograph, for `a_mask.png` beside `a.jpg`."""
     found = {}
     for names in _by_place(photos).values():
-        of_stem = {PurePosixPath(name).stem: name for name in names}
+        of_stem = dict(zip(map(_stem, names), names, strict=True))
         for stem, name in of_stem.items():
             photo = image_of_mask(stem, of_stem)
             if photo is not None:
@@ -119,9 +131,9 @@ def _by_twin(photos: Sequence[str]) -> dict[str, str]:
         photo_of_stem = {}
         for name in names:
             if PurePosixPath(name).suffix.lower() in (".jpg", ".jpeg"):
-                photo_of_stem[PurePosixPath(name).stem] = name
+                photo_of_stem[_stem(name)] = name
         for name in names:
-            photo = photo_of_stem.get(PurePosixPath(name).stem)
+            photo = photo_of_stem.get(_stem(name))
             if photo is not None and photo != name:
                 found[photo] = name
     return found
@@ -139,12 +151,13 @@ def _pairs(masks: Sequence[str], photos: Sequence[str]) -> dict[str, str]:
     """Photograph -> its mask in a folder of masks: the same stem, and the nearest path."""
     of_stem: defaultdict[str, list[str]] = defaultdict(list)
     for name in photos:
-        of_stem[PurePosixPath(name).stem].append(name)
+        of_stem[_stem(name)].append(name)
     stems = set(of_stem)
     pairs = {}
     for mask in masks:
         stem = _photo_stem(mask, stems)
         if stem is not None:
+            # Numbers start again in each class, as in MVTec AD: then the path decides.
             nearest = max(of_stem[stem], key=partial(_n_shared, mask))
             pairs[nearest] = mask
     return pairs
@@ -199,9 +212,15 @@ def _covered_share(root: Path, name: str) -> float | None:
 def mask_facts(root: Path, masks: Iterable[str]) -> MaskFacts:
     """How many of some masks are empty, and what the others cover; of many a sample is read."""
     shares = covered_shares(root, evenly(sorted(masks), _MOST_MEASURED))
-    read = [share for share in shares if share is not None]
-    marked = [share for share in read if share > 0]
+    n_empty = 0
+    marked = []
+    for share in shares:
+        if share:
+            marked.append(share)
+        # None is a mask that cannot be read: neither empty nor not.
+        elif share is not None:
+            n_empty += 1
     covered = None
     if marked:
         covered = float(np.median(marked))
-    return MaskFacts(len(read) - len(marked), len(read), covered)
+    return MaskFacts(n_empty, n_empty + len(marked), covered)

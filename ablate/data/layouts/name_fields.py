@@ -6,7 +6,7 @@ Each candidate is a regular expression that finds its part in every path.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -89,17 +89,20 @@ class _Pattern:
 
 
 def _common_pattern(paths: Sequence[str]) -> _Pattern | None:
-    rows = [_TOKEN.findall(PurePosixPath(path).stem) for path in paths]
-    shapes = Counter(tuple(map(_shape, row)) for row in rows)
-    if not shapes:
+    rows_of_shape: defaultdict[tuple[str, ...], list[list[str]]] = defaultdict(list)
+    for path in paths:
+        row = _TOKEN.findall(PurePosixPath(path).stem)
+        rows_of_shape[tuple(map(_shape, row))].append(row)
+    if not rows_of_shape:
         return None
-    shape, n_alike = shapes.most_common(1)[0]
-    if n_alike < _SHARE_OF_PATTERN * len(rows) or len(shape) > _MOST_TOKENS:
+    shape = max(rows_of_shape, key=lambda shape: len(rows_of_shape[shape]))
+    alike = rows_of_shape[shape]
+    if len(alike) < _SHARE_OF_PATTERN * len(paths) or len(shape) > _MOST_TOKENS:
         return None
-    alike = [row for row in rows if tuple(map(_shape, row)) == shape]
+    # One tuple a field, over all names.
     values = tuple(zip(*alike, strict=True))
     tokens = tuple(map(_token, shape, values))
-    return _Pattern(tokens, values, n_alike == len(rows))
+    return _Pattern(tokens, values, len(alike) == len(paths))
 
 
 def _shape(token: str) -> str:

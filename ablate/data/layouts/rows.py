@@ -47,12 +47,14 @@ def read_rows(path: Path, name: str) -> Rows | None:
     if text is None:
         return None
     header = text.split("\n", 1)[0]
+    # By the header alone: cells hold commas of all kinds, names of columns hardly do.
     separator = max(_SEPARATORS, key=header.count)
     try:
-        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        # Empty lines, as editors leave them at the end, are no rows.
+        records = list(filter(None, reader))
     except csv.Error:
         return None
-    records = [record for record in records if record]
     if len(records) < 2:
         return None
     columns = tuple(map(str.strip, records[0]))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 
-from ablate.data.layouts._base import Found, LabelledImage, Trap
+from ablate.data.layouts._base import (
+    Found,
+    LabelledImage,
+    Trap,
+    splits_given,
+    without_splits,
+)
 from ablate.data.layouts._boxes import ImageIndex
 from ablate.data.layouts._listing import Listing
 from ablate.data.layouts.counted import counted
@@ -45,6 +50,7 @@ def read_table_beside(listing: Listing, sorted_images: Sorted) -> Found | None:
         columns = find_columns(rows, index)
         if columns is None or (chosen is not None and columns != chosen):
             continue
+        # The longest table decides: `train.csv` and `val.csv` agree, a table of classes does not.
         chosen = columns
         used.append(rows)
         _read_rows(rows, columns, index, read)
@@ -77,14 +83,26 @@ def _read_rows(rows: Rows, columns: Columns, index: ImageIndex, read: _Read) -> 
         # In long tables an image has one row for each of its labels.
         read.labels[image].update(labels)
         read.splits[image] = _split(row, columns, rows, image)
-        used = columns.used
-        read.cells[image] = {name: cell for name, cell in row.items() if name not in used}
+        read.cells[image] = _other_cells(row, columns)
+
+
+def _other_cells(row: dict[str, str], columns: Columns) -> dict[str, str]:
+    """What may tell groups: a patient, a part, a video."""
+    cells = {}
+    for name, cell in row.items():
+        if name not in columns.used:
+            cells[name] = cell
+    return cells
 
 
 def _labels(row: dict[str, str], columns: Columns) -> tuple[str, ...]:
     if len(columns.label) > 1:
-        marks = [row[column].startswith("1") for column in columns.label]
-        return tuple(compress(columns.label, marks))
+        marked = []
+        for column in columns.label:
+            # `1`, or `1.0`, as pandas writes a column that once lacked a cell.
+            if row[column].startswith("1"):
+                marked.append(column)
+        return tuple(marked)
     cell = row[columns.label[0]]
     if columns.has_lists:
         return labels_in(cell)
@@ -100,7 +118,8 @@ def _split(row: dict[str, str], columns: Columns, rows: Rows, image: str) -> str
 
 
 def _found(tables: Sequence[Rows], columns: Columns, read: _Read, photos: Sequence[str]) -> Found:
-    has_several = any(len(names) != 1 for names in read.labels.values())
+    # None is an answer too: an image without any label makes the task one of several.
+    has_several = set(map(len, read.labels.values())) != {1}
     images = []
     for image in sorted(read.labels):
         labels = tuple(sorted(read.labels[image]))
@@ -121,10 +140,10 @@ def _found(tables: Sequence[Rows], columns: Columns, read: _Read, photos: Sequen
 
 def _with_all_splits(images: list[LabelledImage]) -> tuple[LabelledImage, ...]:
     """The images; without splits where only some have one, which no source would read."""
-    with_split = Counter(image.split is not None for image in images)
-    if len(with_split) < 2:
+    given = splits_given(images)
+    if None not in given:
         return tuple(images)
-    return tuple(LabelledImage(image.path, image.labels, None, image.cells) for image in images)
+    return without_splits(images)
 
 
 def _traps(tables: Sequence[Rows], read: _Read, photos: Sequence[str]) -> list[Trap]:

@@ -35,6 +35,8 @@ _SPLIT_WORDS = ("split", "set", "subset", "partition", "usage", "phase")
 _MOST_CLASSES = 1000
 _MOST_PEEKED = 2000
 _SEPARATORS = re.compile(r"\s*[;|,]\s*")
+_MEASUREMENT = re.compile(r"-?\d+\.\d*[1-9]\d*")
+"""A number with a fraction. `1.0` is none: pandas writes labels so that once lacked a cell."""
 _FEWEST_FOUND = 0.5
 
 
@@ -87,10 +89,12 @@ def _file_column(rows: Rows, index: ImageIndex) -> str | None:
     """The column of which most cells name an image; of several the one that is called so."""
     best: tuple[float, bool, str] | None = None
     for column in rows.columns:
-        cells = [cell for cell in rows.column(column)[:_MOST_PEEKED] if cell]
+        cells = list(filter(None, rows.column(column)[:_MOST_PEEKED]))
         if not cells:
             continue
-        n_found = sum(index.find(cell, near=rows.folder) is not None for cell in cells)
+        n_found = 0
+        for cell in cells:
+            n_found += index.find(cell, near=rows.folder) is not None
         rank = (n_found / len(cells), _is_called(column, _FILE_WORDS), column)
         if best is None or rank[:2] > best[:2]:
             best = rank
@@ -104,8 +108,9 @@ def _split_column(rows: Rows, *, but: str) -> str | None:
         if column == but:
             continue
         words = set(filter(None, rows.column(column)))
-        splits = {split_of_folder(word) for word in words}
+        splits = set(map(split_of_folder, words))
         is_called = _is_called(column, _SPLIT_WORDS)
+        # A column that says `test` in each row is of splits only if it is called so.
         if words and None not in splits and (len(splits) > 1 or is_called):
             return column
     return None
@@ -141,9 +146,10 @@ def _may_be_labels(cells: Sequence[str]) -> bool:
     counts: Counter[str] = Counter()
     for cell in cells:
         counts.update(labels_in(cell))
+    # A value for every row or two is a name or an id.
     if not 2 <= len(counts) <= min(_MOST_CLASSES, max(2, len(cells) // 2)):
         return False
-    return not any(re.fullmatch(r"-?\d+\.\d*[1-9]\d*", value) for value in counts)
+    return not any(map(_MEASUREMENT.fullmatch, counts))
 
 
 def _holds_lists(cells: Sequence[str]) -> bool:
@@ -154,6 +160,7 @@ def _holds_lists(cells: Sequence[str]) -> bool:
         words = _SEPARATORS.split(cell)
         n_lists += len(words) > 1
         parts.update(filter(None, words))
+    # Text with a comma is no list: the parts of lists come again in other rows.
     return n_lists > 0 and min(parts.values()) > 1 and len(parts) < len(set(cells))
 
 

@@ -32,8 +32,11 @@ class Levels:
     @property
     def numbers(self) -> tuple[int, ...]:
         """Levels that say something, counted from 1 as `data.group_by` counts."""
-        levels = (self.split, self.folds, self.label)
-        return tuple(level + 1 for level in levels if level is not None)
+        numbers = []
+        for level in (self.split, self.folds, self.label):
+            if level is not None:
+                numbers.append(level + 1)
+        return tuple(numbers)
 
 
 def split_of_folder(name: str) -> str | None:
@@ -49,7 +52,7 @@ def split_of_folder(name: str) -> str | None:
 
 def find_levels(paths: Sequence[str]) -> Levels | None:
     """Return the levels of splits and classes in the paths of images; None where none forks."""
-    folders = [PurePosixPath(path).parts[:-1] for path in paths]
+    folders = list(map(_folders_in, paths))
     split = None
     folds = None
     level = 0
@@ -67,18 +70,29 @@ def find_levels(paths: Sequence[str]) -> Levels | None:
     return None
 
 
+def _folders_in(path: str) -> tuple[str, ...]:
+    return PurePosixPath(path).parts[:-1]
+
+
 def _names_at(folders: Sequence[tuple[str, ...]], level: int) -> list[str]:
-    """Names of the folders at a level, sorted; those called `images` say nothing."""
-    names = {parts[level] for parts in folders if len(parts) > level}
-    telling = {name for name in names if name.lower() not in IMAGE_FOLDERS}
-    return sorted(telling)
+    """Names of the folders at a level that say something, sorted."""
+    names = set()
+    for parts in folders:
+        if len(parts) > level:
+            names.add(parts[level])
+    return sorted(filter(_says_something, names))
+
+
+def _says_something(name: str) -> bool:
+    # `images`, `jpg` and the like stand in the paths of all classes.
+    return name.lower() not in IMAGE_FOLDERS
 
 
 def _are_splits(names: Sequence[str]) -> bool:
     """Whether folders are the splits; a class that is called `train` has other neighbours."""
     if not names:
         return False
-    called = [split_of_folder(name) for name in names]
+    called = list(map(split_of_folder, names))
     # `train` alone, or all of them: each a split, and no split twice.
     if None not in called and len(set(called)) == len(called):
         return len(names) > 1 or names[0].lower() in SPLIT_WORDS
@@ -93,29 +107,29 @@ def _label_level(folders: Sequence[tuple[str, ...]], levels: Levels) -> Levels:
             below[parts[levels.label]].add(parts[levels.label + 1])
     counts: Counter[str] = Counter()
     for names in below.values():
-        counts.update(name for name in names if name.lower() not in IMAGE_FOLDERS)
+        counts.update(filter(_says_something, names))
     # `bottle/train`, `cable/train`: each class has its own splits.
     if levels.split is None and _are_splits(sorted(counts)):
         return Levels(levels.label + 1, levels.label, levels.folds)
-    shared = [name for name, n in counts.items() if n > 1]
-    are_classes = 2 <= len(counts) <= _MOST_CLASSES_OF_GROUPS and len(counts) < len(below)
-    # Patients with `benign` and `malignant` in each: the patients are no classes.
-    if are_classes and len(shared) == len(counts) and len(below) > 2:
+    are_few = 2 <= len(counts) <= _MOST_CLASSES_OF_GROUPS and len(counts) < len(below)
+    # Patients with `benign` and `malignant` in each: the patients are no classes. With two folders
+    # that hold the same, either level may be the classes: the upper one is taken.
+    if are_few and min(counts.values()) > 1 and len(below) > 2:
         return Levels(levels.split, levels.label + 1, levels.folds)
     return levels
 
 
 def label_of(path: str, levels: Levels) -> str | None:
     """The class folder of an image; None where it lies above."""
-    parts = PurePosixPath(path).parts[:-1]
-    if len(parts) <= levels.label:
+    folders = _folders_in(path)
+    if len(folders) <= levels.label:
         return None
-    return parts[levels.label]
+    return folders[levels.label]
 
 
 def split_of(path: str, levels: Levels) -> str | None:
     """The split that an image lies in; None where there are none, or where it lies above."""
-    folders = PurePosixPath(path).parts[:-1]
+    folders = _folders_in(path)
     if levels.split is None or len(folders) <= levels.split:
         return None
     return split_of_folder(folders[levels.split])
@@ -123,7 +137,7 @@ def split_of(path: str, levels: Levels) -> str | None:
 
 def split_in_path(path: str) -> str | None:
     """The split that a folder of a path is called as, where folders are no classes."""
-    for folder in PurePosixPath(path).parts[:-1]:
+    for folder in _folders_in(path):
         split = split_of_folder(folder)
         if split is not None:
             return split

@@ -24,10 +24,12 @@ def read_yolo(listing: Listing, sorted_images: Sorted) -> Found | None:
     texts = set(listing.others_ending(".txt"))
     names, named_by = _class_names(listing)
     classes_of: dict[str, list[str]] = {}
+    split_of: dict[str, str | None] = {}
     n_boxes = 0
     n_files = 0
     for image in sorted_images.photos:
         file = _label_file(image, texts)
+        # No file, like an empty one, says that nothing is in the image.
         numbers: list[int] | None = []
         if file is not None:
             numbers = _numbers(listing.path(file))
@@ -36,9 +38,9 @@ def read_yolo(listing: Listing, sorted_images: Sorted) -> Found | None:
             continue
         n_boxes += len(numbers)
         classes_of[image] = [names.get(number, f"class {number}") for number in numbers]
+        split_of[image] = split_in_path(image)
     if 2 * n_files < len(sorted_images.photos):
         return None
-    split_of = {image: split_in_path(image) for image in classes_of}
     traps = []
     if not names:
         traps.append(Trap("names of classes", "no data.yaml or classes.txt names the classes"))
@@ -99,6 +101,7 @@ def _names_in_yaml(path: Path) -> dict[int, str]:
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return {}
     names = content.get("names") if isinstance(content, dict) else None
+    # `names: [cat, dog]` and `names: {0: cat, 1: dog}` are both in use.
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict):

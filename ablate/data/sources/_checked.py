@@ -69,7 +69,9 @@ def _mistakes_in_item(item: Item, targets: str, *, n_classes: int) -> Iterator[s
     if not _IS_LABEL[targets](item.label):
         yield f"must label images with {_LABELS[targets]}, gave {item.label!r} for {_named(item)}"
         return
-    if not all(0 <= position < n_classes for position in _positions(item.label)):
+    positions = _positions(item.label)
+    # An image without any label has no positions, and is no mistake.
+    if positions and not 0 <= min(positions) <= max(positions) < n_classes:
         yield (
             f"must label images with positions in class_names, 0 to {n_classes - 1}, gave "
             f"{item.label!r} for {_named(item)}"

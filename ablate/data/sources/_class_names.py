@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ablate.errors import DataError
 
@@ -34,10 +34,25 @@ def _in_one_spelling(name: str) -> str:
     return words
 
 
+def positions_of(names: Iterable[str], position: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the positions of the labels of one image, sorted.
+
+    The order of labels in a cell means nothing, and the fingerprint must not see it.
+    """
+    positions = []
+    for name in names:
+        positions.append(position[name])
+    return tuple(sorted(positions))
+
+
 def in_label_order(labels: Iterable[str]) -> list[str]:
     """Return labels sorted; those that are all numbers as numbers: 2 before 10."""
     texts = list(labels)
-    # isdigit() alone takes superscripts too, which int() refuses.
-    if all(label.isascii() and label.isdigit() for label in texts):
+    if all(map(_is_number, texts)):
         return sorted(texts, key=int)
     return sorted(texts)
+
+
+def _is_number(label: str) -> bool:
+    # isdigit() alone takes superscripts too, which int() refuses.
+    return label.isascii() and label.isdigit()

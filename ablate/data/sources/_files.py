@@ -209,7 +209,7 @@ def _missing_text(table: Table, missing: Sequence[tuple[Row, Path]], column: str
     """The message for missing files, with the usual reasons where one of them shows."""
     rows = [row for row, _ in missing]
     hints = _hints(missing[:_N_SEARCHED])
-    n_slashes = sum("\\" in row.cells[column] for row in rows)  # written on Windows
+    n_slashes = _n_with_backslash(rows, column)
     if n_slashes:
         hints.append(f"{n_slashes} of them have \\ in their names: write / instead of \\")
     hints.append("correct the names or leave out the rows")
@@ -220,6 +220,14 @@ def _missing_text(table: Table, missing: Sequence[tuple[Row, Path]], column: str
         f"every file of {table.name} must exist, {count}: {_quoted(rows, column)}; "
         f"{'; '.join(hints)}."
     )
+
+
+def _n_with_backslash(rows: Sequence[Row], column: str) -> int:
+    n_rows = 0
+    for row in rows:
+        # A separator on Windows, where the table was written; elsewhere a letter of a name.
+        n_rows += "\\" in row.cells[column]
+    return n_rows
 
 
 def _hints(missing: Sequence[tuple[Row, Path]]) -> list[str]:

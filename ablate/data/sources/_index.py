@@ -141,7 +141,10 @@ def _check_columns(table: Table, names: ColumnNames, *, kept: Mapping[str, str])
     """
     names.check(table)
     # What the grid file names is meant letter by letter.
-    read_columns = {_letters(name): name for name in names.read if name not in names.given}
+    read_columns = {}
+    for name in names.read:
+        if name not in names.given:
+            read_columns[_letters(name)] = name
     for column in table.columns:
         expected = read_columns.get(_letters(column), column)
         # What `group_by` names under such a word was asked for, and is read.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
-from ablate.data.sources._class_names import check_class_names, in_label_order
+from ablate.data.sources._class_names import check_class_names, in_label_order, positions_of
 from ablate.errors import DataError, escaped, is_printable, some
 from ablate.targets import Label
 
@@ -40,13 +42,14 @@ def labelled(
     DataError for a value that is no label, a number that names no class, or classes that differ in
     spelling alone.
     """
-    words: list[tuple[str, ...]] = []
+    words: list[list[str]] = []
     for position, value in enumerate(values):
-        of_image = _listed(value, position, several, where)
-        words.append(tuple(_word(one, names, where, position) for one in of_image))
-        if len(set(words[-1])) < len(words[-1]):
+        listed = _listed(value, position, several, where)
+        of_image = list(map(partial(_word, names=names, where=where, position=position), listed))
+        if len(set(of_image)) < len(of_image):
             raise DataError(f"labels of an image must differ, {where(position)} has {value!r}.")
-    used = {word for of_image in words for word in of_image}
+        words.append(of_image)
+    used = set(chain.from_iterable(words))
     check_class_names(used, where=data)
     # In the order of their numbers, where these have names.
     order = in_label_order(used)
@@ -56,14 +59,17 @@ def labelled(
     labels: list[Label] = []
     for of_image in words:
         if several:
-            labels.append(tuple(sorted(position_of[word] for word in of_image)))
+            labels.append(positions_of(of_image, position_of))
         else:
             labels.append(position_of[of_image[0]])
     return Labelled(tuple(order), tuple(labels), _absent(names, used))
 
 
 def _absent(names: Sequence[str] | None, used: set[str]) -> tuple[str, ...]:
-    absent = [escaped(name) for name in names or () if name not in used]
+    absent = []
+    for name in names or ():
+        if name not in used:
+            absent.append(escaped(name))
     if not absent:
         return ()
     return (f"left out: classes without any image: {some(absent, most=_N_NAMED)}",)
@@ -80,7 +86,7 @@ def _listed(value: Any, position: int, several: bool, where: Where) -> Sequence[
     return value
 
 
-def _word(value: Any, names: Sequence[str] | None, where: Where, position: int) -> str:
+def _word(value: Any, *, names: Sequence[str] | None, where: Where, position: int) -> str:
     """The name of the class that a value stands for. Raises DataError."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -61,7 +61,7 @@ def _check_split(name: str, classes: Sequence[Path], *, folders: Folders) -> Non
 
 def _check_alike(splits: Mapping[Path, str], children: Sequence[Path], name: str) -> None:
     if len(splits) < len(children):
-        others = _names(child for child in children if child not in splits)
+        others = _names(set(children) - splits.keys())
         split_words = " or ".join(_names(splits))
         raise DataError(
             "a folder must hold either split folders or class folders, "
@@ -155,7 +155,10 @@ def _repeat_each_other(tops: Sequence[Path], folders: Folders) -> bool:
     counts: Counter[str] = Counter()
     for names in below:
         counts.update(map(str.casefold, names))
-    shared = {name for name, n in counts.items() if n > 1}
+    shared: set[str] = set()
+    for name, n in counts.items():
+        if n > 1:
+            shared.add(name)
     # One name in common is a coincidence, such as `other` in two classes.
     if len(below) < 2 or len(shared) < 2:
         return False

@@ -84,7 +84,8 @@ class Kept:
 
 
 def _size(stretch: list[bytes | None]) -> int:
-    return sum(len(content) for content in stretch if content is not None)
+    # A row without an image takes none, as one with an empty image.
+    return sum(map(len, filter(None, stretch)))
 
 
 class ImageColumn:
@@ -186,6 +187,7 @@ def _groups(metadata: Any, column: str) -> Iterator[_Group]:
         n_bytes = 0
         for i in range(group.num_columns):
             chunk = group.column(i)
+            # A struct has one chunk for each of its fields: `image.bytes`, `image.path`.
             if chunk.path_in_schema.split(".")[0] == column:
                 n_bytes += chunk.total_uncompressed_size
         n_rows = group.num_rows

@@ -156,7 +156,7 @@ def are_fold_names(names: Sequence[str]) -> bool:
     """Whether all of several folders are called as folds of a cross-validation."""
     if len(names) < 2:
         return False
-    return all(_FOLD.fullmatch(name.lower()) for name in names)
+    return all(map(_FOLD.fullmatch, map(str.lower, names)))
 
 
 def are_images_and_labels(names: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ablate.data.sources._base import Collection, Item, Source
-from ablate.data.sources._class_names import check_class_names, in_label_order
+from ablate.data.sources._class_names import check_class_names, in_label_order, positions_of
 from ablate.data.sources._places import below, portable
 from ablate.errors import DataError, escaped, some
 from ablate.study.trial import DataSpec
@@ -90,33 +90,36 @@ def _merged(found: Mapping[str, Collection]) -> Collection:
 
 
 def _class_names(collections: Sequence[Collection]) -> tuple[str, ...]:
+    # Where all agree, their order may mean something: that of labels in an index.
     first = collections[0].class_names
-    # Where they agree, their order may mean something: that of labels in an index.
-    if all(collection.class_names == first for collection in collections):
-        return first
     names: set[str] = set()
+    do_agree = True
     for collection in collections:
         names.update(collection.class_names)
+        do_agree = do_agree and collection.class_names == first
+    if do_agree:
+        return first
     return tuple(in_label_order(names))
 
 
 def _moved(path: str, collection: Collection, class_names: tuple[str, ...]) -> list[Item]:
     """The items of one place, by their names and labels in the whole."""
-    position = {name: number for number, name in enumerate(class_names)}
-    label_of = [position[name] for name in collection.class_names]
+    position = dict(zip(class_names, range(len(class_names)), strict=True))
+    names = collection.class_names
     moved = []
     for item in collection.items:
         label: int | tuple[int, ...]
         if isinstance(item.label, tuple):
-            label = tuple(sorted(label_of[old] for old in item.label))
+            label = positions_of(map(names.__getitem__, item.label), position)
         else:
-            label = label_of[item.label]
+            label = position[names[item.label]]
         image_id = (PurePosixPath(path) / item.image_id).as_posix()
         moved.append(replace(item, image_id=image_id, label=label))
     return moved
 
 
 def _joined(texts: Sequence[str], separator: str) -> str:
+    # Each once, in the order of the places.
     return separator.join(dict.fromkeys(texts))
 
 

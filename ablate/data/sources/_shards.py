@@ -67,6 +67,7 @@ def _files(root: Path, suffix: str) -> list[tuple[Path, str]]:
     for path in sorted(root.rglob("*")):
         *folders, file = path.relative_to(root).parts
         is_clutter = is_left_behind(file) or any(map(is_left_behind_folder, folders))
+        # In lower case, which a pattern of rglob would not be everywhere.
         if path.suffix.lower() == suffix and not is_clutter:
             found.append((path, path.relative_to(root).as_posix()))
     return found

@@ -124,7 +124,10 @@ def _is_broken(cell: str, *, is_read: bool, n_columns: int) -> bool:
 def _check_columns(name: str, columns: Sequence[str]) -> None:
     # Columns without a name are no columns that anybody reads: spreadsheets leave them at the end.
     counts = Counter(filter(None, columns))
-    twice = sorted(column for column, n in counts.items() if n > 1)
+    twice = []
+    for column, n in sorted(counts.items()):
+        if n > 1:
+            twice.append(column)
     if twice:
         raise DataError(
             f"each column of {name} must have a name of its own, {', '.join(twice)} is given more "

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ablate.data.sources._base import Collection, Item
-from ablate.data.sources._class_names import check_class_names
+from ablate.data.sources._class_names import check_class_names, positions_of
 from ablate.data.sources._column_names import ColumnNames, names_for, suggested
 from ablate.data.sources._files import item_of, named_files, unlisted_remarks
 from ablate.data.sources._index import (
@@ -121,8 +121,7 @@ def read_labels(
     items = []
     rows = zip(files, labels_of_rows, splits, table.rows, strict=True)
     for file, labels, split, row in rows:
-        # Sorted: the order of labels in a cell means nothing, and the fingerprint must not see it.
-        label = tuple(sorted(position[word] for word in labels))
+        label = positions_of(labels, position)
         items.append(item_of(file, label=label, split=split, cells=row.only(kept)))
     return class_names, tuple(items)
 
@@ -151,12 +150,11 @@ def _check_columns(table: Table, names: ColumnNames, *, kept: Mapping[str, str])
     """Check that there are the columns that must be. Raises DataError."""
     columns = []
     for column in table.columns:
-        # what `group_by` or `split_by` name may stand beside the list's own columns
-        if column in names.read or column not in kept:
+        # What `group_by` or `split_by` name may stand beside the list's own columns; and a grid
+        # file that names columns says that the others are not meant.
+        is_meant = column not in kept and not names.given
+        if column in names.read or is_meant:
             columns.append(column)
-    # A grid file that names columns says that the others are not meant.
-    if names.given:
-        columns = [column for column in columns if column in names.read]
     must = [names.image, names.label]
     # No others: a column for each class, as other tools write it, would be ignored in silence.
     if sorted(columns) not in (sorted([*must, names.split]), sorted(must)):

@@ -7,7 +7,7 @@ of labels; names of classes stand in the file's metadata.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -72,12 +72,11 @@ def _collect(spec: DataSpec, data_dir: Path, *, several: bool) -> Collection:
     roles = _roles(shards[0], spec, several=several)
     kept = Kept()
     tables = [_table(shard, roles, spec, kept) for shard in shards]
-    # (table, row) of every image, in the order of the files
-    places = [(table, row) for table in tables for row in range(len(table.columns[roles.label]))]
+    places = list(_places(tables, roles.label))
     if not places:
         raise DataError(f"tables must have rows, those of {escaped(root.name)} have none.")
     found = labelled(
-        [table.columns[roles.label][row] for table, row in places],
+        _values(tables, roles.label),
         names=roles.class_names,
         several=several,
         where=lambda i: places[i][0].where(places[i][1]),
@@ -144,6 +143,21 @@ def _open(shard: Shard) -> Any:
             f"a shard must be a whole Parquet file, {shard.name} is not ({first_line(error)}); "
             "copy it again."
         ) from error
+
+
+def _places(tables: Iterable[_Table], label: str) -> Iterator[tuple[_Table, int]]:
+    """The table and the row of every image, in the order of the files."""
+    for table in tables:
+        for row in range(len(table.columns[label])):
+            yield table, row
+
+
+def _values(tables: Iterable[_Table], column: str) -> list[Any]:
+    """The cells of a column in the order of `_places`."""
+    values: list[Any] = []
+    for table in tables:
+        values += table.columns[column]
+    return values
 
 
 def _table(shard: Shard, roles: _Roles, spec: DataSpec, kept: Kept) -> _Table:

@@ -73,9 +73,10 @@ def _collect(spec: DataSpec, data_dir: Path, *, several: bool) -> Collection:
     for shard in find_shards(root, suffix=".tar", data_dir=data_dir):
         samples += _samples(shard, unread)
     reader = _reader(spec, samples[0], several=several)
-    rows = [reader.row(sample) for sample in samples]
+    rows = list(map(reader.row, samples))
+    labels = [row.label for row in rows]
     found = labelled(
-        [row.label for row in rows],
+        labels,
         names=_names_beside(root, data_dir),
         several=several,
         where=lambda i: samples[i].where,
@@ -196,7 +197,9 @@ class _Reader:
             label = self._field(values, self.label, sample)
         else:
             label = _whole_number_or_text(read_text(sample.beside[self.kind], most=_MAX_TEXT))
-        cells = {name: str(self._field(values, name, sample)) for name in self.columns}
+        cells = {}
+        for name in self.columns:
+            cells[name] = str(self._field(values, name, sample))
         return _Row(label, self._split_of(values, sample), cells)
 
     def _split_of(self, values: Mapping[str, Any], sample: Sample) -> str | None:
@@ -271,7 +274,8 @@ def _names_beside(root: Path, data_dir: Path) -> Sequence[str] | None:
                 lines = path.read_text("utf-8-sig").splitlines()
             except (OSError, ValueError) as error:
                 raise DataError(f"{name} must be a text in UTF-8, it is not.") from error
-            return checked_names([line.strip() for line in lines if line.strip()], where=name)
+            names = list(filter(None, map(str.strip, lines)))
+            return checked_names(names, where=name)
     return None
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ablate.errors import WeightsError
 from ablate.model.weights.place_file import trunk_tensors
 from ablate.model.weights.read_file import read_tensors
-from ablate.model.weights.tensor_values import digest_of_tensors
+from ablate.model.weights.tensor_values import digest_of_tensors, shapes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,7 @@ def place_by_position(module: nn.Module, tensors: Sequence[Tensor], *, package: 
     # the head is last in the file, as in timm's model
     n_head = len(module.state_dict()) - len(trunk)
     given = tensors[: len(tensors) - n_head]
-    shapes_due = [tensor.shape for tensor in trunk.values()]
-    if [tensor.shape for tensor in given] != shapes_due:
+    if shapes_of(given) != shapes_of(trunk.values()):
         raise WeightsError(
             f"package {package} must hold the trunk's {len(trunk)} tensors in timm's order, "
             "it does not; install the version that ablate names"

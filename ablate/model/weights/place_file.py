@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def encoder_tensors(module: nn.Module, path: Path) -> Mapping[str, Tensor]:
     there is a projection. Raises WeightsError where it cannot be read.
     """
     file = _unpack(module, path)
-    if any(word in file.prefix for word in _PROJECTING):
+    if _has_word(file.prefix, _PROJECTING):
         return {}
     return file.encoder
 
@@ -150,6 +150,10 @@ def _unpack(module: nn.Module, path: Path) -> _Unpacked:
         if name.startswith(prefix):
             encoder[name.removeprefix(prefix)] = tensor
     return _Unpacked(containers, state, prefix, encoder)
+
+
+def _has_word(prefix: str, words: Iterable[str]) -> bool:
+    return any(map(prefix.__contains__, words))
 
 
 def _pooling(module: nn.Module, encoder: Mapping[str, Tensor]) -> Pooling:
@@ -265,7 +269,8 @@ def _prefix_of(module: nn.Module, state: Mapping[str, Tensor]) -> str:
         # no encoder is wrapped more deeply than in three names
         for i in range(min(4, len(parts))):
             if ".".join(parts[i:]) in wanted:
-                counts["".join(f"{part}." for part in parts[:i])] += 1
+                # with its last dot, so that it can be cut off; empty where nothing stands before
+                counts[name.removesuffix(".".join(parts[i:]))] += 1
     if not counts:
         # a wrapper for several GPUs around names that timm's filter may know
         is_wrapped = all(name.startswith("module.") for name in state)
@@ -276,7 +281,7 @@ def _prefix_of(module: nn.Module, state: Mapping[str, Tensor]) -> str:
 
     def preference(prefix: str) -> tuple[bool, int, int]:
         # a student before its momentum copy, then the fuller one, then the shorter prefix
-        is_momentum = any(word in prefix for word in _MOMENTUM)
+        is_momentum = _has_word(prefix, _MOMENTUM)
         return (not is_momentum, counts[prefix], -len(prefix))
 
     return max(encoders, key=preference)

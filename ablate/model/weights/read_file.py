@@ -55,7 +55,7 @@ def read_tensors(path: Path) -> tuple[list[str], dict[str, Tensor]]:
     that are not text.
     """
     containers, state = _open_containers(_content_of(path), path)
-    n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in _plain(state))
+    n_bytes = sum(map(_n_bytes, _plain(state)))
     most = _MOST_TIMES_THE_FILE * path.stat().st_size + _SLACK
     if n_bytes > most:
         raise _refusal(
@@ -75,6 +75,10 @@ def shown(name: object) -> str:
     if len(text) > _NAME_LENGTH:
         return f"{text[:_NAME_LENGTH]}..."
     return text
+
+
+def _n_bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def _plain(state: Mapping[str, Tensor]) -> list[Tensor]:
@@ -136,9 +140,13 @@ def _other_kind(head: bytes) -> tuple[str, str]:
     if not head.strip(b"\0"):
         return "it begins with zeros", COPY_AGAIN
     # letters, spaces and line breaks alone
-    if all(byte >= 32 or byte in b"\t\r\n" for byte in head):
+    if all(map(_is_of_text, head)):
         return "it is text", SAVE_AGAIN
     return _DAMAGED, f"{COPY_AGAIN}, or {SAVE_AGAIN}"
+
+
+def _is_of_text(byte: int) -> bool:
+    return byte >= 32 or byte in b"\t\r\n"
 
 
 def _check_archive(path: Path) -> None:

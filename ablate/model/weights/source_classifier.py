@@ -56,6 +56,7 @@ def load_source_classifier(backbone: str, weights: str) -> SourceClassifier:
         raise _no_classifier(backbone, weights, "of these packages the trunk alone is taken")
     # without weights and without memory: what its classifier is called, and how wide it is
     with torch.device("meta"):
+        # timm says 0 of a trunk alone (DINOv2): with 1 there is a layer for the error to name.
         n_classes = int(pretrained_cfg_of(backbone).num_classes) or 1
         module = create_backbone(backbone, n_classes=n_classes, image_size="auto")
     names = classifier_names(module)
@@ -68,6 +69,7 @@ def load_source_classifier(backbone: str, weights: str) -> SourceClassifier:
         raise _no_classifier(
             backbone, weights, f"they hold no {names[0]}.weight of {layer.in_features} features"
         )
+    # A layer without a bias computes the same as one with zeros.
     bias = tensors.get("bias", torch.zeros(len(weight)))
     classifier = SourceClassifier(weight.detach().float().cpu(), bias.detach().float().cpu())
     if not (classifier.weight.isfinite().all() and classifier.bias.isfinite().all()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -14,6 +14,11 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _COUNTER = "num_batches_tracked"
 """BatchNorm's count of batches: nothing is computed with it unless its momentum is None, and files
 leave it out or keep it as any kind of number."""
+
+
+def shapes_of(tensors: Iterable[Tensor]) -> list[torch.Size]:
+    """The shapes of tensors in order: all that files without names of ours can be compared by."""
+    return [tensor.shape for tensor in tensors]
 
 
 def odd_forms(tensors: Mapping[str, Tensor]) -> Iterator[str]:

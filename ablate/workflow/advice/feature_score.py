@@ -44,7 +44,7 @@ def feature_score(data_set: DataSet) -> float | None:
     labels = train.labels[positions]
     if len(set(labels.tolist())) < 2:
         return None
-    features = _features([train.read(int(position)) for position in positions])
+    features = _features(list(map(train.read, positions.tolist())))
     return nearest_mean_score(features, labels)
 
 
@@ -79,6 +79,7 @@ def _drawn(labels: NDArray[np.int64]) -> NDArray[np.int64]:
         of_class = np.flatnonzero(labels == label)
         # A mean of nothing is no mean: a class of one image says nothing here.
         if len(of_class) >= 2:
+            # The first, and none at random: the score must repeat.
             positions += of_class[:n_each].tolist()
     return np.array(positions, dtype=np.int64)
 
@@ -107,5 +108,6 @@ def _batch(images: Sequence[Image.Image], preprocessing: Preprocessing) -> torch
 
 def _pooled(module: nn.Module, batch: torch.Tensor) -> torch.Tensor:
     # timm's two calls; `pre_logits` stops before the classifier.
-    pooled: torch.Tensor = module.forward_head(module.forward_features(batch), pre_logits=True)  # type: ignore[operator]
+    maps = module.forward_features(batch)  # type: ignore[operator]
+    pooled: torch.Tensor = module.forward_head(maps, pre_logits=True)  # type: ignore[operator]
     return pooled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,12 +55,19 @@ def image_facts(
         median_size=(int(np.median(widths)), int(np.median(heights))),
         smallest_size=(int(widths.min()), int(heights.min())),
         aspect_quantiles=(float(low), float(middle), float(high)),
-        is_grey=sum(look.is_grey for look in looks) >= _GREY_SHARE * len(looks),
+        is_grey=_are_grey(looks),
         n_groups=n_groups,
         seeks_small_signs=seeks_small_signs(_all_names(data_set)),
         may_flip=spec.source not in DIRECTED_SOURCES and may_flip(facts.class_names),
         probe_score=probe_score,
     )
+
+
+def _are_grey(looks: Sequence[_Look]) -> bool:
+    n_grey = 0
+    for look in looks:
+        n_grey += look.is_grey
+    return n_grey >= _GREY_SHARE * len(looks)
 
 
 def seen_positions(split: Split, n_seen: int = N_SEEN) -> list[int]:

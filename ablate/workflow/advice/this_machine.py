@@ -32,6 +32,7 @@ def this_machine(
 
 def _n_cores() -> int:
     """Cores that this process may use, which in a container are fewer than there are."""
+    # macOS and Windows do not have it.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

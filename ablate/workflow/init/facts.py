@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ablate.advice.facts import ImageSetFacts
 from ablate.advice.signs import may_flip, seeks_small_signs
@@ -19,12 +20,19 @@ _UPRIGHT = 0.1
 _LONG = 1.2
 
 
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    median: tuple[int, int]
+    """Width and height in pixels, each on its own."""
+    smallest: tuple[int, int]
+    aspects: tuple[float, float, float]
+    """Longer side / shorter side: quantiles 0.05, 0.5 and 0.95."""
+
+
 def image_set_facts(proposal: Proposal) -> ImageSetFacts:
     """The facts of a proposal's images."""
     headers = proposal.looked.headers.of
-    widths = quantiles([header.width for header in headers.values()], (0.0, 0.5))
-    heights = quantiles([header.height for header in headers.values()], (0.0, 0.5))
-    aspects = quantiles([header.aspect for header in headers.values()], (0.05, 0.5, 0.95))
+    sizes = _sizes(headers)
     dealt = proposal.dealt
     n_groups = None
     if proposal.groups is not None:
@@ -39,9 +47,9 @@ def image_set_facts(proposal: Proposal) -> ImageSetFacts:
         train_counts=dealt.counts["train"],
         has_several_labels=proposal.found.has_several_labels,
         has_own_split=proposal.has_own_splits,
-        median_size=(int(widths[1]), int(heights[1])),
-        smallest_size=(int(widths[0]), int(heights[0])),
-        aspect_quantiles=(aspects[0], aspects[1], aspects[2]),
+        median_size=sizes.median,
+        smallest_size=sizes.smallest,
+        aspect_quantiles=sizes.aspects,
         is_grey=_is_grey(proposal, headers),
         n_groups=n_groups,
         seeks_small_signs=_seeks_small_signs(proposal),
@@ -49,16 +57,38 @@ def image_set_facts(proposal: Proposal) -> ImageSetFacts:
     )
 
 
+def _sizes(headers: Mapping[str, Header]) -> _Sizes:
+    widths = []
+    heights = []
+    aspects = []
+    for header in headers.values():
+        widths.append(header.width)
+        heights.append(header.height)
+        aspects.append(header.aspect)
+    least_width, median_width = quantiles(widths, (0.0, 0.5))
+    least_height, median_height = quantiles(heights, (0.0, 0.5))
+    low, middle, high = quantiles(aspects, (0.05, 0.5, 0.95))
+    return _Sizes(
+        median=(int(median_width), int(median_height)),
+        smallest=(int(least_width), int(least_height)),
+        aspects=(low, middle, high),
+    )
+
+
 def _is_grey(proposal: Proposal, headers: Mapping[str, Header]) -> bool:
     alike = proposal.looked.alike
     if alike is not None:
+        # By pixels where they were decoded: many grey images are saved with three channels.
         return alike.grey_share >= _MOSTLY
-    n_grey = sum(header.is_grey for header in headers.values())
+    n_grey = 0
+    for header in headers.values():
+        n_grey += header.is_grey
     return n_grey >= _MOSTLY * len(headers)
 
 
 def _seeks_small_signs(proposal: Proposal) -> bool:
     masks = proposal.looked.masks
+    # Masks measure what words in names only suggest.
     if masks is not None and masks.covered is not None and masks.covered < _LITTLE:
         return True
     return seeks_small_signs([*proposal.class_names, proposal.looked.root.name])

@@ -14,10 +14,9 @@ from ablate.advice.rough_cost import RoughCost
 from ablate.data.layouts import Trap
 from ablate.errors import escaped, some
 from ablate.study.image_rule import ImageRule
-from ablate.study.trial import SPLITS
 from ablate.workflow.init.facts import USUAL_CROP, seen_share
 from ablate.workflow.init.proposal import Proposal
-from ablate.workflow.init.splits import FRACTIONS, SPLIT_SEED
+from ablate.workflow.init.splits import FRACTIONS, SPLIT_SEED, sides_in_words
 
 _WIDTH = 100
 _N_CLASSES = 8
@@ -135,16 +134,13 @@ def crop_words(proposal: Proposal, data: dict[str, object]) -> str:
 
 def _split_lines(proposal: Proposal) -> list[str]:
     dealt = proposal.dealt
-    sizes = [f"{split} {dealt.n_images[split]}" for split in SPLITS]
-    words = f"{', '.join(sizes)} images"
+    words = f"{sides_in_words(dealt.n_images)} images"
     if dealt.n_groups:
-        groups = [f"{split} {dealt.n_groups[split]}" for split in SPLITS]
-        words += f" ({', '.join(groups)} groups)"
+        words += f" ({sides_in_words(dealt.n_groups)} groups)"
     if proposal.has_own_splits:
         return _remark(f"splits: the folder's own: {words}", indent="  # ")
     lines = _below("split_seed", SPLIT_SEED, f"splits: {dealt.rule}: {words}")
-    shares = {split: getattr(FRACTIONS, split) for split in SPLITS}
-    return lines + _below("fractions", shares, "")
+    return lines + _below("fractions", FRACTIONS.model_dump(), "")
 
 
 def _plain_rule(rule: ImageRule) -> object:
@@ -174,7 +170,7 @@ def _why(advice: Advice, field: str) -> str:
 def _reason(recommendation: Recommendation) -> str:
     text = f"{recommendation.why} ({recommendation.source})"
     if recommendation.alternatives:
-        others = [_value(value) for value in recommendation.alternatives]
+        others = map(_value, recommendation.alternatives)
         text += f"; next best: {', '.join(others)}"
     return text
 

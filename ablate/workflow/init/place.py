@@ -41,6 +41,7 @@ class Place:
         name = self.prefix.rstrip("/")
         if is_table:
             name = self.table.name
+        # Without `./` a path counts from the data folder, which the commands then name.
         if self.needs_data_dir:
             return name
         return f"./{name}"

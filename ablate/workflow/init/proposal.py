@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.data.layouts import Found, Trap
-from ablate.data.layouts._base import LabelledImage
+from ablate.data.layouts._base import (
+    LabelledImage,
+    class_names_of,
+    splits_given,
+    without_splits,
+)
 from ablate.data.layouts.counted import counted
 from ablate.data.layouts.group_proposals import GroupProposal, propose_groups
 from ablate.data.sources import image_folder
@@ -27,7 +32,6 @@ from ablate.workflow.init.splits import (
     keys_of,
     missing_split_trap,
     own_split_traps,
-    without_splits,
 )
 
 _FEWEST_OF_A_CLASS = 3
@@ -70,7 +74,7 @@ class Proposal:
     @property
     def has_own_splits(self) -> bool:
         """Whether train, val and test are all the folder's own."""
-        return {image.split for image in self.images} == {"train", "val", "test"}
+        return splits_given(self.images) == {"train", "val", "test"}
 
     @property
     def data_path(self) -> str:
@@ -81,14 +85,15 @@ class Proposal:
 def propose(looked: Looked, place: Place) -> Proposal:
     """Group and deal what was found. Raises DataError where no split can be made of it."""
     images, traps = _with_enough(looked.found.images)
-    check_class_names(_names(images), where=escaped(looked.root.name))
+    check_class_names(class_names_of(images), where=escaped(looked.root.name))
     groups = _groups(images, looked, prefix="")
-    if any(image.split is not None for image in images):
+    if splits_given(images) - {None}:
         images, more = _own_splits(images, groups)
         traps += more
     is_table = not _reads_as_it_is(looked, place, images)
-    ids = _ids(images, place, is_table=is_table)
+    ids = _with_prefix("", images)
     if is_table:
+        ids = _with_prefix(place.prefix, images)
         # Again, for the names that images have there: `part2/` before a path may look like a part.
         groups = _groups(images, looked, prefix=place.prefix)
     groups, dealt, more = _dealt(images, ids, looked.root, groups)
@@ -108,16 +113,13 @@ def _groups(
     images: Sequence[LabelledImage], looked: Looked, *, prefix: str
 ) -> GroupProposal | None:
     """The rule that groups images whose paths begin with `prefix`."""
-    ids = [f"{prefix}{image.path}" for image in images]
+    ids = _with_prefix(prefix, images)
     levels = [level + prefix.count("/") for level in looked.found.folder_levels]
     return propose_groups(images, ids, but_levels=levels)
 
 
-def _names(images: Sequence[LabelledImage]) -> set[str]:
-    names: set[str] = set()
-    for image in images:
-        names.update(image.labels)
-    return names
+def _with_prefix(prefix: str, images: Sequence[LabelledImage]) -> tuple[str, ...]:
+    return tuple(f"{prefix}{image.path}" for image in images)
 
 
 def _with_enough(images: tuple[LabelledImage, ...]) -> tuple[tuple[LabelledImage, ...], list[Trap]]:
@@ -129,7 +131,7 @@ def _with_enough(images: tuple[LabelledImage, ...]) -> tuple[tuple[LabelledImage
     if not few:
         return images, []
     kept = tuple(image for image in images if not few & set(image.labels))
-    left = _names(kept)
+    left = class_names_of(kept)
     shown = some(list(map(escaped, sorted(few))), most=_N_NAMED)
     if len(left) < 2:
         raise DataError(
@@ -150,18 +152,13 @@ def _own_splits(
     keys = None
     rule = ""
     if groups is not None:
-        keys = keys_of(images, [image.path for image in images], groups.rule)
+        keys = keys_of(images, _with_prefix("", images), groups.rule)
         rule = rule_in_words(groups.rule)
     against = list(own_split_traps(images, keys, rule))
     if against:
         return without_splits(images), against
     missing = missing_split_trap(images)
     return images, [missing] if missing is not None else []
-
-
-def _ids(images: Sequence[LabelledImage], place: Place, *, is_table: bool) -> tuple[str, ...]:
-    prefix = place.prefix if is_table else ""
-    return tuple(f"{prefix}{image.path}" for image in images)
 
 
 def _reads_as_it_is(looked: Looked, place: Place, images: Sequence[LabelledImage]) -> bool:
@@ -178,7 +175,10 @@ def _reads_as_it_is(looked: Looked, place: Place, images: Sequence[LabelledImage
     for item in collection.items:
         if isinstance(item.label, int):
             read.add((item.image_id, collection.class_names[item.label], item.split))
-    return read == {(image.path, image.labels[0], image.split) for image in images}
+    wanted = set()
+    for image in images:
+        wanted.add((image.path, image.labels[0], image.split))
+    return read == wanted
 
 
 def _dealt(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from ablate.data.class_counts import check_splits, class_counts
 from ablate.data.dealing import Parts
 from ablate.data.grouping import with_groups
 from ablate.data.layouts import Trap
-from ablate.data.layouts._base import LabelledImage
+from ablate.data.layouts._base import LabelledImage, class_names_of, splits_given
 from ablate.data.layouts.counted import counted
 from ablate.data.layouts.group_proposals import GroupProposal
 from ablate.data.sources._base import Collection
+from ablate.data.sources._class_names import positions_of
 from ablate.data.sources._files import NamedFile, item_of
 from ablate.data.splits import split_items
 from ablate.errors import escaped, some
@@ -49,8 +51,8 @@ def own_split_traps(
 
     `keys` are the images' groups, by the rule that is called so.
     """
-    given = Counter(image.split for image in images)
-    names = ", ".join(sorted(str(name) for name in given))
+    given = splits_given(images)
+    names = ", ".join(sorted(map(str, given)))
     if None in given or "train" not in given:
         yield Trap(
             "splits without train",
@@ -58,6 +60,7 @@ def own_split_traps(
             "they are not used, and all three are drawn",
         )
         return
+    # From here on there is a train, with which the others are compared.
     trained = _classes(images, {"train"})
     unseen = sorted(_classes(images, {"val", "test"}) - trained)
     if unseen:
@@ -96,7 +99,7 @@ def _astride(images: Sequence[LabelledImage], keys: Sequence[str], rule: str) ->
 
 def missing_split_trap(images: Sequence[LabelledImage]) -> Trap | None:
     """What is drawn of a folder that has train and not all of the others."""
-    given = {image.split for image in images}
+    given = splits_given(images)
     missing = [split for split in ("val", "test") if split not in given]
     if not missing or None in given:
         return None
@@ -125,17 +128,10 @@ def deal(
 
 
 def _collection(images: Sequence[LabelledImage], ids: Sequence[str], root: Path) -> Collection:
-    names: set[str] = set()
-    for image in images:
-        names.update(image.labels)
-    class_names = tuple(sorted(names))
-    position = {name: i for i, name in enumerate(class_names)}
-    is_exclusive = all(len(image.labels) == 1 for image in images)
+    class_names = class_names_of(images)
+    labels = _labels(images, class_names)
     items = []
-    for image, image_id in zip(images, ids, strict=True):
-        label: Label = tuple(sorted(position[name] for name in image.labels))
-        if is_exclusive:
-            label = position[image.labels[0]]
+    for image, image_id, label in zip(images, ids, labels, strict=True):
         file = NamedFile(root / image.path, image_id)
         items.append(item_of(file, label=label, split=image.split, cells=image.cells))
     return Collection(
@@ -149,24 +145,43 @@ def _collection(images: Sequence[LabelledImage], ids: Sequence[str], root: Path)
     )
 
 
+def _labels(images: Sequence[LabelledImage], class_names: Sequence[str]) -> list[Label]:
+    """The class of each image; where some image has not exactly one, the classes of each."""
+    position = dict(zip(class_names, range(len(class_names)), strict=True))
+    labels = []
+    is_exclusive = True
+    for image in images:
+        labels.append(positions_of(image.labels, position))
+        is_exclusive = is_exclusive and len(image.labels) == 1
+    if is_exclusive:
+        return list(chain.from_iterable(labels))
+    return [*labels]
+
+
 def _dealt(parts: Parts, class_names: Sequence[str], rule: str, *, has_groups: bool) -> Dealt:
     counts = {}
     n_images = {}
     n_groups = {}
     split_of: dict[str, str] = {}
     for split in SPLITS:
-        split_of |= {item.image_id: split for item in parts[split]}
+        groups = set()
+        for item in parts[split]:
+            split_of[item.image_id] = split
+            groups.add(item.group)
         of_class = class_counts(parts[split], len(class_names))
         counts[split] = dict(zip(class_names, of_class, strict=True))
         n_images[split] = len(parts[split])
         if has_groups:
-            n_groups[split] = len({item.group for item in parts[split]})
+            n_groups[split] = len(groups)
     return Dealt(counts=counts, n_images=n_images, n_groups=n_groups, rule=rule, split_of=split_of)
 
 
-def without_splits(images: Sequence[LabelledImage]) -> tuple[LabelledImage, ...]:
-    """The images as if the folder had no splits."""
-    return tuple(replace(image, split=None) for image in images)
+def sides_in_words(counts: Mapping[str, int]) -> str:
+    """`train 60, val 20, test 20`."""
+    words = []
+    for split in SPLITS:
+        words.append(f"{split} {counts[split]}")
+    return ", ".join(words)
 
 
 def keys_of(

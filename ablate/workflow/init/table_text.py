@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from ablate.data.layouts._base import splits_given
 from ablate.data.sources.labelled_folder import SEPARATOR
 from ablate.study.image_rule import Column
 from ablate.workflow.init.proposal import Proposal
@@ -14,7 +15,7 @@ def table_text(proposal: Proposal) -> str:
     """A table with the columns that `source: folder` reads: file and label, or image and labels."""
     has_several = proposal.found.has_several_labels
     header = ["image", "labels"] if has_several else ["file", "label"]
-    has_splits = any(image.split is not None for image in proposal.images)
+    has_splits = bool(splits_given(proposal.images) - {None})
     if has_splits:
         header.append("split")
     column = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.advice.advise import Advice
 from ablate.advice.case import USUAL_MINUTES
@@ -49,22 +49,31 @@ def time_traps(cost: RoughCost, minutes: float | None) -> Iterator[Trap]:
 
 
 def _small_classes(proposal: Proposal) -> Iterator[Trap]:
-    test = proposal.dealt.counts["test"]
-    absent = [name for name, n in test.items() if n == 0]
-    tiny = [name for name, n in test.items() if 0 < n < _FEWEST_TEST_IMAGES]
+    absent, tiny = _small_in(proposal.dealt.counts["test"])
     if absent:
-        shown = some(list(map(escaped, absent)), most=_N_NAMED)
+        shown = some(absent, most=_N_NAMED)
         text = (
             f"test has no image of {counted(absent, 'class')} ({shown}): scores say nothing there"
         )
         yield Trap("classes absent from test", text)
     if tiny:
-        words = [f"{escaped(name)} {test[name]}" for name in tiny]
         text = (
             f"test has fewer than {_FEWEST_TEST_IMAGES} images of {counted(tiny, 'class')} "
-            f"({some(words, most=_N_NAMED)}): a single image moves such scores by tenths"
+            f"({some(tiny, most=_N_NAMED)}): a single image moves such scores by tenths"
         )
         yield Trap("tiny classes in test", text)
+
+
+def _small_in(counts: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """Names of the classes without any image; and those with few, each with their number."""
+    absent = []
+    tiny = []
+    for name, n in counts.items():
+        if n == 0:
+            absent.append(escaped(name))
+        elif n < _FEWEST_TEST_IMAGES:
+            tiny.append(f"{escaped(name)} {n}")
+    return absent, tiny
 
 
 def _one_for_all(proposal: Proposal) -> Iterator[Trap]:
@@ -74,6 +83,7 @@ def _one_for_all(proposal: Proposal) -> Iterator[Trap]:
             totals[name] = totals.get(name, 0) + n
     largest = max(totals, key=lambda name: totals[name])
     share = totals[largest] / len(proposal.images)
+    # With several labels, one that nearly all images have is no trap: the others are scored too.
     if share >= _NEARLY_ALL and not proposal.found.has_several_labels:
         text = (
             f"{share:.0%} of the images are of {escaped(largest)}: always saying so has an "
@@ -100,11 +110,7 @@ def _alike(proposal: Proposal) -> Iterator[Trap]:
         )
         yield Trap("not compared", text)
         return
-    split_of = {}
-    for image, image_id in zip(proposal.images, proposal.ids, strict=True):
-        split_of[image.path] = proposal.dealt.split_of[image_id]
-    pairs = [pair for pair in alike.pairs if pair[0] in split_of and pair[1] in split_of]
-    astride = [pair for pair in pairs if split_of[pair[0]] != split_of[pair[1]]]
+    astride = _astride(proposal, alike.pairs)
     if astride:
         first, second = map(escaped, astride[0])
         way_out = "remove one of each"
@@ -115,6 +121,20 @@ def _alike(proposal: Proposal) -> Iterator[Trap]:
             f"example {first} and {second}: scores on them are memory; {way_out}"
         )
         yield Trap("near-duplicates across splits", text)
+
+
+def _astride(proposal: Proposal, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pairs of which the splits part the one from the other."""
+    split_of = {}
+    for image, image_id in zip(proposal.images, proposal.ids, strict=True):
+        split_of[image.path] = proposal.dealt.split_of[image_id]
+    astride = []
+    for one, other in pairs:
+        # Images of classes that are too small were compared too, and are in no split.
+        are_used = one in split_of and other in split_of
+        if are_used and split_of[one] != split_of[other]:
+            astride.append((one, other))
+    return astride
 
 
 def view_traps(proposal: Proposal, advice: Advice) -> Iterator[Trap]:

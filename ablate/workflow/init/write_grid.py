@@ -79,6 +79,7 @@ def write_grid(
     parse_grid(text, name=place.grid.stem, shown_as=str(place.grid))
     files = {place.grid: text}
     if proposal.is_table:
+        # In this order: where writing fails halfway, no grid file names a table that is not there.
         files = {place.table: table_text(proposal), place.grid: text}
         # `photos.csv` beside `photos` may be the user's own, whatever was said of the grid file.
         is_own = may_replace and _made_by_init(place)
@@ -93,6 +94,7 @@ def _made_by_init(place: Place) -> bool:
         text = place.grid.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return False
+    # Both: a grid of init that names no table says nothing of the table that lies there.
     return MADE_BY in text and f"path: {place.data_path(is_table=True)}\n" in text
 
 

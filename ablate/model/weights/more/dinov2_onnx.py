@@ -6,7 +6,7 @@ the same table of positions, which timm resizes with antialiasing and the graph 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,18 @@ def read_dinov2(path: Path, _module: nn.Module) -> dict[str, Tensor]:
         "norm.weight": arrays["backbone.layernorm.weight"],
         "norm.bias": arrays["backbone.layernorm.bias"],
     }
-    n_blocks = sum(name.endswith("norm1.weight") for name in arrays)
-    for i in range(n_blocks):
+    for i in range(_n_blocks(arrays)):
         for name, array in _block(i, arrays, factors).items():
             tensors[f"blocks.{i}.{name}"] = array
     return {name: torch.from_numpy(array.copy()) for name, array in tensors.items()}
+
+
+def _n_blocks(names: Iterable[str]) -> int:
+    n_blocks = 0
+    for name in names:
+        # Each block has a first norm of its own.
+        n_blocks += name.endswith("norm1.weight")
+    return n_blocks
 
 
 def _graph_of(path: Path) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ablate.errors import WeightsError
 from ablate.model.weights.place_file import trunk_tensors
 from ablate.model.weights.read_file import read_tensors, shown
+from ablate.model.weights.tensor_values import shapes_of
 
 
 def read_in_order(path: Path, module: nn.Module) -> dict[str, Tensor]:
@@ -18,8 +19,7 @@ def read_in_order(path: Path, module: nn.Module) -> dict[str, Tensor]:
     """
     _, state = read_tensors(path)
     trunk = trunk_tensors(module)
-    shapes = [tensor.shape for tensor in state.values()]
-    if shapes != [tensor.shape for tensor in trunk.values()]:
+    if shapes_of(state.values()) != shapes_of(trunk.values()):
         raise WeightsError(
             f"weights {shown(path.name)} must hold the trunk's {len(trunk)} tensors in timm's "
             "order, it does not"
