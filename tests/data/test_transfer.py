@@ -27,7 +27,7 @@ def make_store(path: Path, *, is_fine: bool = False) -> Path:
             "n_bytes": len(written),
             "sha256": hashlib.sha256(written).hexdigest(),
         }
-    meta = {"side": 4, "class_names": ["x", "y"], "splits": splits}
+    meta = {"fingerprint": "f0", "side": 4, "class_names": ["x", "y"], "splits": splits}
     if is_fine:
         np.save(
             path / "fine.npy",
