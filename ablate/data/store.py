@@ -29,33 +29,68 @@ from numpy.typing import NDArray
 from ablate.checksum import digest_of_file, unsealed_json
 from ablate.errors import StoreError
 from ablate.recipe.shown_part import USUAL_VIEW, View
+from ablate.recipe.tiling import n_tiles_of
 from ablate.study.trial import SPLITS
 from ablate.targets import Targets, targets_of_array
 
 VERSION = 1
 """Part of the key; grows when the same images would be stored otherwise."""
 FINE = "fine"
+TILES = "tiles"
+"""Key of a meta.json of images that were cut."""
 META = "meta.json"
 PARTIAL = ".partial"
 """Suffix of a store that is being built."""
 # A meta.json with any other key is damaged, or of a later version.
-_META_FIELDS = ("version", "fingerprint", "side", "interpolation", "class_names", "splits", FINE)
+_META_FIELDS = (
+    "version",
+    "fingerprint",
+    "side",
+    "interpolation",
+    "class_names",
+    "splits",
+    FINE,
+    TILES,
+)
 
 
 @dataclass(frozen=True)
 class StoredSplit:
-    """One split as arrays."""
+    """One split as arrays.
+
+    Where images are cut into tiles, each tile is a row of `images`: those of image i are the rows
+    from i * n_tiles on. N counts rows, I images; without tiles they are the same.
+    """
 
     images: NDArray[np.uint8]
     """(N, side, side, 3), RGB, memory-mapped and read-only."""
     labels: NDArray[np.int64]
-    """(N,) positions in `class_names`; (N, C) of 0 and 1 where images have several labels."""
+    """(N,) positions in `class_names`; (N, C) of 0 and 1 where images have several labels. A tile
+    has its image's."""
     image_ids: tuple[str, ...]
+    """(I,)."""
     groups: tuple[str, ...] | None = None
-    """The group of each image; None where nothing groups them."""
+    """The group of each image, (I,); None where nothing groups them."""
     fine: NDArray[np.uint8] | None = None
     """(N, fine, fine, 3), the same squares nearer their own resolution, or None: crops of `images`
     would be resized twice, and softer than clean images."""
+    tiles: str | None = None
+    """Rows and columns of the tiles of an image; None: images are whole."""
+
+    @property
+    def n_tiles(self) -> int:
+        """Rows of an image."""
+        return n_tiles_of(self.tiles)
+
+    @property
+    def image_labels(self) -> NDArray[np.int64]:
+        """Labels of images and not of rows, (I,) or (I, C)."""
+        return self.labels[:: self.n_tiles]
+
+    def rows_of(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of images (B,) -> rows of all of their tiles (B * n_tiles,)."""
+        first = images[:, None] * self.n_tiles
+        return (first + np.arange(self.n_tiles)).reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -78,8 +113,8 @@ class ImageStore:
         return self.splits[name]
 
     def targets(self, name: str) -> Targets:
-        """The labels of train, val or test."""
-        return targets_of_array(self.splits[name].labels, n_classes=len(self.class_names))
+        """The labels of the images of train, val or test."""
+        return targets_of_array(self.splits[name].image_labels, n_classes=len(self.class_names))
 
 
 def store_key(
@@ -89,6 +124,7 @@ def store_key(
     interpolation: str,
     fine: int | None = None,
     view: View = USUAL_VIEW,
+    tiles: str | None = None,
 ) -> str:
     """Return 24 hex digits that name the pixels of a store.
 
@@ -98,6 +134,8 @@ def store_key(
     # Left out where it is the usual one, so that stores of former versions keep their names.
     if view != USUAL_VIEW:
         parts.append(view)
+    if tiles is not None:
+        parts.append(f"tiles {tiles}")
     named = json.dumps(parts)
     key = hashlib.sha256(named.encode()).hexdigest()[:24]
     if fine is None:
@@ -172,20 +210,28 @@ def locked(path: Path) -> Iterator[None]:
 def _open_store(path: Path) -> ImageStore:
     meta = _read_meta(path)
     side = int(meta["side"])
+    tiles = meta.get(TILES)
     splits = {}
     for name in SPLITS:
-        splits[name] = _open_split(path / f"{name}.npy", meta["splits"][name], side=side)
+        splits[name] = _open_split(
+            path / f"{name}.npy", meta["splits"][name], side=side, tiles=tiles
+        )
     if meta.get(FINE):
         # the same images and labels as train, at another side
         described = {**meta["splits"]["train"], **meta[FINE]}
-        fine = _open_split(path / f"{FINE}.npy", described, side=int(meta[FINE]["side"]))
+        fine = _open_split(
+            path / f"{FINE}.npy", described, side=int(meta[FINE]["side"]), tiles=tiles
+        )
         splits["train"] = dataclasses.replace(splits["train"], fine=fine.images)
     class_names = tuple(map(str, meta["class_names"]))
     return ImageStore(path=path, side=side, class_names=class_names, splits=splits)
 
 
-def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSplit:
-    labels = np.array(meta["labels"], dtype=np.int64)
+def _open_split(
+    path: Path, meta: Mapping[str, Any], *, side: int, tiles: str | None
+) -> StoredSplit:
+    of_images = np.array(meta["labels"], dtype=np.int64)
+    labels = np.repeat(of_images, n_tiles_of(tiles), axis=0)
     image_ids = tuple(map(str, meta["image_ids"]))
     # Sizes on open, digests in `verify_store`: reading gigabytes would take every command minutes.
     n_bytes = path.stat().st_size
@@ -195,15 +241,17 @@ def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSpli
     # Mapped, so that all processes share one copy in the page cache; no pickle from a disk is run.
     images = np.load(path, mmap_mode="r", allow_pickle=False)
     has_form = images.shape == (len(labels), side, side, 3) and images.dtype == np.uint8
-    if not has_form or len(image_ids) != len(labels):
+    if not has_form or len(image_ids) != len(of_images):
         raise ValueError(f"{path.name} holds {images.dtype} of shape {images.shape}")
     groups = None
     # Stores from before there were groups have none, and stay readable.
     if "groups" in meta:
         groups = tuple(map(str, meta["groups"]))
-        if len(groups) != len(labels):
-            raise ValueError(f"{path.name} has {len(labels)} images and {len(groups)} groups")
-    return StoredSplit(images=images, labels=labels, image_ids=image_ids, groups=groups)
+        if len(groups) != len(of_images):
+            raise ValueError(f"{path.name} has {len(of_images)} images and {len(groups)} groups")
+    return StoredSplit(
+        images=images, labels=labels, image_ids=image_ids, groups=groups, tiles=tiles
+    )
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Number
 from ablate.recipe.recipe import Images, Recipe
 from ablate.recipe.shown_part import SHOWN_FIELDS, USUAL_VIEW, ImageSide, Shown, View
+from ablate.recipe.tiling import USUAL_JOIN, WHOLE, Tiles, TilesJoin
 from ablate.study.class_groups import ClassGroups
 from ablate.study.image_rule import ImageRule
 from ablate.study.table_columns import TableColumns
@@ -101,7 +102,16 @@ class Sizes(BaseModel):
     test: Images | None = None
 
 
-_CAME_LATER = ("group_by", "split_by", "view", "crop_share", "paths", "columns")
+_CAME_LATER = (
+    "group_by",
+    "split_by",
+    "view",
+    "crop_share",
+    "paths",
+    "columns",
+    "tiles",
+    "tiles_join",
+)
 OF_A_PATH = ("path", "paths", "columns")
 """Fields of `DataSpec` for sources that read files of one's own."""
 
@@ -180,6 +190,38 @@ class DataSpec(BaseModel):
         "own, 0.875 of most; whole images (view: squash or pad) take none",
     )
 
+    tiles: Tiles | None = Field(
+        None,
+        description="rows x columns, e.g. 2x2: each image is cut into so many tiles, which go "
+        "through the network as images of their own; null, as 1x1: images stay whole; see below",
+    )
+    tiles_join: TilesJoin | None = Field(
+        None,
+        description="how the probabilities of an image's tiles become its own: mean (as null) or "
+        "max; see below",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_usual_tiles(cls, values: Any) -> Any:
+        """One form for what is the same, so that it is the same trial."""
+        if not isinstance(values, Mapping):
+            return values
+        usual: dict[str, Any] = {}
+        if values.get("tiles") == WHOLE:
+            usual = {"tiles": None, "tiles_join": None}
+        elif values.get("tiles") is not None and values.get("tiles_join") == USUAL_JOIN:
+            usual = {"tiles_join": None}
+        return {**values, **usual}
+
+    @model_validator(mode="after")
+    def _check_tiles(self) -> DataSpec:
+        if self.tiles_join is not None and self.tiles is None:
+            raise ValueError(
+                "tiles_join must be left out where images stay whole; tiles: 2x2 would cut them"
+            )
+        return self
+
     @model_validator(mode="after")
     def _check_paths(self) -> DataSpec:
         if self.path is not None and self.paths is not None:
@@ -206,6 +248,8 @@ class DataSpec(BaseModel):
             view=view,
             crop_share=crop_share,
             interpolation=recipe.interpolation,
+            tiles=self.tiles,
+            tiles_join=self.tiles_join or USUAL_JOIN,
         )
 
     @model_serializer(mode="wrap")
