@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 from ablate.data.build_store import WantedImages, build_stores
 from ablate.data.cut_tiles import cut_tiles, picture, pictures, tile_boxes
 from ablate.data.dataset import DataSet, load_data
+from ablate.data.duplicates import near_duplicates
 from ablate.data.square import square
 from ablate.data.store import store_key, verify_store
 from ablate.errors import DataError
@@ -124,3 +127,34 @@ def test_stores_without_tiles_keep_their_names() -> None:
     key = store_key("f" * 64, side=32, interpolation="bicubic")
     assert key == store_key("f" * 64, side=32, interpolation="bicubic", tiles=None)
     assert key != store_key("f" * 64, side=32, interpolation="bicubic", tiles="2x2")
+
+
+def test_duplicates_are_looked_for_among_whole_images(data_set: DataSet, tmp_path: Path) -> None:
+    """Tiles of plain background are alike in any two images, which are none for that."""
+    ramp = Image.linear_gradient("L").convert("RGB")
+    drawn = np.random.default_rng(0).integers(0, 256, size=(100, 24, 24, 3), dtype=np.uint8)
+
+    def reading(first: int) -> Callable[[int], Image.Image]:
+        def read(position: int) -> Image.Image:
+            image = Image.fromarray(drawn[first + position]).resize((48, 48))
+            image.paste(ramp.resize((24, 24)), (0, 0))
+            return image
+
+        return read
+
+    splits = {}
+    for number, (name, split) in enumerate(data_set.splits.items()):
+        splits[name] = replace(split, read=reading(30 * number))
+    wanted = WantedImages(24, "bicubic", tiles="2x2")
+    store = build_stores(replace(data_set, splits=splits), [wanted], home=tmp_path)[wanted]
+    np.testing.assert_array_equal(store.split("train").images[0], store.split("val").images[0])
+    found = near_duplicates(store)
+    assert found is not None and found.n_pairs == 0
+
+    # and an image that is in two splits is found, by its own name
+    splits["val"] = replace(splits["val"], read=splits["train"].read)
+    again = replace(data_set, splits=splits)
+    store = build_stores(again, [wanted], home=tmp_path / "copies")[wanted]
+    found = near_duplicates(store)
+    assert found is not None and found.n_pairs == len(splits["val"].image_ids)
+    assert {pair.second_id for pair in found.pairs} == set(splits["val"].image_ids)

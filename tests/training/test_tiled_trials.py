@@ -75,6 +75,7 @@ def test_scores_and_files_are_of_images(tiled, recipe: dict[str, Any]) -> None:
         for metric, value in score(own[COLUMNS].to_numpy(), own["label"].to_numpy()).items():
             assert outcome.metrics[f"{name}/{metric}"] == pytest.approx(value, abs=1e-6)
     facts = outcome.facts.train_images
+    assert facts is not None
     assert facts.n_all == 19
     assert facts.n_used == (9 if "shots" in recipe else 19)
 
