@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ablate.data.image_rows import ImageRows
 from ablate.data.store import StoredSplit
 from ablate.errors import DataError
 from ablate.recipe.tiling import rows_and_columns
@@ -48,7 +49,7 @@ def cut_tiles(image: Image.Image, tiles: str | None, *, name: str) -> list[Image
     return [image.crop(box) for box in tile_boxes(image.width, image.height, tiles)]
 
 
-def pictures(split: StoredSplit, *, side: int) -> NDArray[np.uint8]:
+def pictures(split: StoredSplit, *, side: int) -> ImageRows:
     """Return whole images as squares, (N, S, S, 3): those of the store, or joined of their tiles.
 
     `side` is S where they are joined: a split of mosaics at full size would fill the memory.

@@ -11,7 +11,7 @@ TilesJoin = Literal["mean", "max"]
 """`mean`: of the tiles' probabilities. `max`: the largest of them for each class, scaled to a sum
 of 1 where an image has one class."""
 USUAL_JOIN: TilesJoin = "mean"
-WHOLE = "1x1"
+UNCUT = "1x1"
 """No tiles at all."""
 _FORM = re.compile(r"([1-8])x([1-8])")
 
@@ -31,7 +31,7 @@ Tiles = Annotated[
 
 def rows_and_columns(tiles: str | None) -> tuple[int, int]:
     """`2x3` -> (2, 3); (1, 1) where images stay whole."""
-    n_rows, _, n_columns = (tiles or WHOLE).partition("x")
+    n_rows, _, n_columns = (tiles or UNCUT).partition("x")
     return int(n_rows), int(n_columns)
 
 

@@ -57,6 +57,7 @@ def test_a_grid_that_does_not_exist(desk: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_backbone_that_does_not_exist(desk: Path, write_grid: WriteGrid) -> None:
     message = _refused(desk, write_grid("bad_backbone", ("test_efficientnet", "test_eficientnet")))
     assert message == (
@@ -75,6 +76,7 @@ def test_a_freeze_depth_out_of_range(desk: Path, write_grid: WriteGrid) -> None:
     )
 
 
+@pytest.mark.slow
 def test_two_names_for_one_depth(desk: Path, write_grid: WriteGrid) -> None:
     message = _refused(desk, write_grid("twice_depth", ("[all, -1]", "[all, 7]")))
     assert message == (
@@ -121,6 +123,7 @@ def test_a_path_that_leaves_the_data_folder(desk: Path, write_grid: WriteGrid) -
     assert ".." in message
 
 
+@pytest.mark.slow
 def test_hub_weights_without_a_network(
     desk: Path, write_grid: WriteGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_a_tracking_server_that_is_not_there(
     assert "http://127.0.0.1:9" in message
 
 
+@pytest.mark.slow
 def test_adapter_targets_that_match_nothing(desk: Path, write_grid: WriteGrid) -> None:
     message = _refused(
         desk,

@@ -56,6 +56,7 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
     return scores
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_numbers_of_one_machine(
     write_grid: Callable[..., Path], desk: Path
 ) -> None:

@@ -146,6 +146,7 @@ def test_a_search_has_no_prospects(desk: Path, write_grid: WriteGrid) -> None:
     assert document["prospects"] is None
 
 
+@pytest.mark.slow
 def test_a_study_is_asked_run_and_planned_again(desk: Path, write_grid: WriteGrid) -> None:
     """Plan with a guess, run, read the answer, plan again with the noise and times of the run."""
     asked = (
