@@ -140,7 +140,7 @@ def _resplit(
         facts,
         splits,
         _remarks(loaded, task=task),
-        _mean_cut_share(looks, USUAL_VIEW),
+        _mean_cut_share(looks, USUAL_VIEW, spec.tiles),
         resplits=resplits,
         whole=_as_split(items, n_classes),
     )

@@ -17,10 +17,10 @@ from ablate.data.cut_tiles import cut_tiles, picture, pictures, tile_boxes
 from ablate.data.dataset import DataSet, load_data
 from ablate.data.duplicates import near_duplicates
 from ablate.data.square import square
-from ablate.data.store import store_key, verify_store
+from ablate.data.store import ImageStore, StoredSplit, store_key, verify_store
 from ablate.errors import DataError
 from ablate.recipe.tiling import n_tiles_of
-from ablate.study.trial import DataSpec
+from ablate.study.trial import WHOLE, DataSpec
 
 TILES = st.tuples(st.integers(1, 8), st.integers(1, 8)).map(lambda pair: f"{pair[0]}x{pair[1]}")
 BICUBIC = Image.Resampling.BICUBIC
@@ -158,3 +158,24 @@ def test_duplicates_are_looked_for_among_whole_images(data_set: DataSet, tmp_pat
     found = near_duplicates(store)
     assert found is not None and found.n_pairs == len(splits["val"].image_ids)
     assert {pair.second_id for pair in found.pairs} == set(splits["val"].image_ids)
+
+
+def test_a_split_of_each_seed_takes_all_tiles_of_its_images() -> None:
+    images = np.arange(5 * 6, dtype=np.uint8).repeat(4 * 4 * 3).reshape(30, 4, 4, 3)
+    whole = StoredSplit(
+        images=images,
+        labels=np.repeat([0, 1, 0, 1, 1], 6),
+        image_ids=("a", "b", "c", "d", "e"),
+        groups=("x", "x", "y", "y", "z"),
+        tiles="2x3",
+    )
+    store = ImageStore(Path("abc"), 4, ("no", "yes"), {WHOLE: whole}).with_sides("tvtet")
+    train = store.split("train")
+    assert train.image_ids == ("a", "c", "e")
+    assert train.groups == ("x", "y", "z")
+    np.testing.assert_array_equal(train.image_labels, [0, 0, 1])
+    np.testing.assert_array_equal(store.targets("train").array, [0, 0, 1])
+    rows = [*range(6), *range(12, 18), *range(24, 30)]
+    np.testing.assert_array_equal(train.rows, rows)
+    np.testing.assert_array_equal([image[0, 0, 0] for image in train.images], rows)
+    np.testing.assert_array_equal(picture(train, 1), picture(whole, 2))
