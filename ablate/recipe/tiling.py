@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -27,6 +28,18 @@ Tiles = Annotated[
     str, BeforeValidator(_checked), Field(json_schema_extra={"pattern": f"^{_FORM.pattern}$"})
 ]
 """Rows and columns: `2x3` are two rows of three tiles."""
+
+
+def without_usual_tiles(values: Any) -> Any:
+    """The fields of `data` in one form for what is the same, so that it is the same trial."""
+    if not isinstance(values, Mapping):
+        return values
+    usual: dict[str, Any] = {}
+    if values.get("tiles") == UNCUT:
+        usual = {"tiles": None, "tiles_join": None}
+    elif values.get("tiles") is not None and values.get("tiles_join") == USUAL_JOIN:
+        usual = {"tiles_join": None}
+    return {**values, **usual}
 
 
 def rows_and_columns(tiles: str | None) -> tuple[int, int]:

@@ -18,8 +18,8 @@ from ablate.model.delta import delta, load_delta
 from ablate.model.network import Network
 from ablate.recipe.phase import Phase
 from ablate.recipe.strategy import n_epochs, phases_of
+from ablate.study.choosing import is_better, is_score
 from ablate.study.request import Compute
-from ablate.study.trial import is_better, is_score
 from ablate.training.feeds.trained_part import Feed, TrainedPart
 from ablate.training.loop.active_phase import ActivePhase, OpenTrainedPart, open_phase
 from ablate.training.loop.checkpoint import Checkpoint

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from ablate.model.linear_head import linear_head
 from ablate.model.network import Network
 from ablate.recipe.recipe import Recipe
+from ablate.study.choosing import is_score
 from ablate.study.request import Compute
-from ablate.study.trial import is_score
 from ablate.training.feeds.trained_part import Feed, TrainedPart
 from ablate.training.loop.fit import EVAL_BATCH, EmitEpoch, Fit, as_val, no_score, predict
 from ablate.training.loop.step import TrainingSetup, autocast
