@@ -14,9 +14,10 @@ from ablate.console.second_stage import planned_lines
 from ablate.console.tables import Rows, rows_table, show_lines, show_more, show_rows
 from ablate.data.darkness import N_PEEKED, peek_brightest
 from ablate.errors import escaped
+from ablate.recipe.tiling import USUAL_JOIN, n_tiles_of
 from ablate.study.image_shapes import FEWEST_SEEN, seen_in_words, sizes_in_words
 from ablate.study.record import DataFacts
-from ablate.study.trial import SPLITS
+from ablate.study.trial import SPLITS, DataSpec
 
 if TYPE_CHECKING:
     from ablate.workflow.plan.estimate_grid import Estimate
@@ -44,6 +45,8 @@ def show_data(console: Console, resolved: Resolved) -> None:
     console.print(classes_line(facts))
     if facts.shapes is not None:
         console.print(f"images: {sizes_in_words(facts.shapes)}")
+    if resolved.data.tiles is not None:
+        console.print(tiles_line(resolved.data, facts))
     # Multi-page TIFFs and animated GIFs: what is left out is said, not left to be found out.
     if facts.n_first_frames:
         console.print(
@@ -59,6 +62,16 @@ def show_data(console: Console, resolved: Resolved) -> None:
         console.print(_size_line(resolved))
         for line in planned_lines(resolved):
             console.print(line)
+
+
+def tiles_line(data: DataSpec, facts: DataFacts) -> str:
+    """What becomes of an image that is cut into tiles, and how many tiles train has."""
+    n_train = facts.n_images["train"] * n_tiles_of(data.tiles)
+    return (
+        f"tiles: each image is cut into {data.tiles} (rows x columns), images of their own to a "
+        f"network, {n_train:,} in train; an image's scores are the "
+        f"{data.tiles_join or USUAL_JOIN} of its tiles'"
+    )
 
 
 def data_line(facts: DataFacts) -> str:

@@ -29,6 +29,7 @@ from ablate.data.store import (
     FINE,
     META,
     PARTIAL,
+    TILES,
     VERSION,
     ImageStore,
     locked,
@@ -38,6 +39,7 @@ from ablate.data.store import (
 )
 from ablate.errors import DataError, StoreError
 from ablate.recipe.shown_part import USUAL_VIEW, View
+from ablate.recipe.tiling import n_tiles_of, rows_and_columns
 
 MAX_FINE_BYTES = 8_000_000_000
 """Bound on `fine.npy`; a larger data set is kept at a lower resolution, so that what a crop shows
@@ -62,6 +64,8 @@ class WantedImages:
     """Pixels of the train split beside, for crops; None: there are none."""
     view: View = USUAL_VIEW
     """That of `square`."""
+    tiles: str | None = None
+    """Rows and columns of tiles that each image is cut into; None: images stay whole."""
 
     def key(self, fingerprint: str) -> str:
         """The name of the store of a data set, see `store_key`."""
@@ -72,6 +76,7 @@ class WantedImages:
             interpolation=self.interpolation,
             fine=self.fine,
             view=self.view,
+            tiles=self.tiles,
         )
 
 
@@ -205,7 +210,9 @@ def _check_same(store: ImageStore, data_set: DataSet) -> None:
     """A store's labels and classes are those of the data set. Raises StoreError."""
     for name, split in data_set.splits.items():
         stored = store.split(name)
-        if _labelled(stored.image_ids, stored.labels) != _labelled(split.image_ids, split.labels):
+        if _labelled(stored.image_ids, stored.image_labels) != _labelled(
+            split.image_ids, split.labels
+        ):
             raise StoreError(
                 "an image store must hold the images that were asked for, "
                 f"{name} of {store.path} holds others."
@@ -227,28 +234,34 @@ def _labelled(image_ids: Sequence[str], labels: NDArray[np.int64]) -> dict[str, 
 def _orders(data_set: DataSet, missing: Mapping[WantedImages, Path]) -> list[StoreOrder]:
     """What is to be built, with finer images as far as the data have them."""
     train = data_set.splits[cropped_split(data_set)]
-    most = 0
-    if any(one.fine is not None for one in missing):
-        most = _most_pixels(train)  # some images are read: once for all stores
+    most: dict[str | None, int] = {}
+    for tiles in {one.tiles for one in missing if one.fine is not None}:
+        most[tiles] = _most_pixels(train, tiles)  # some images are read: once for all stores
     orders = []
     for one, path in missing.items():
         fine = None
         if one.fine is not None:
-            fine = _fine_side(min(one.fine, most), side=one.side, n_images=len(train.labels))
+            n_rows = len(train.labels) * n_tiles_of(one.tiles)
+            fine = _fine_side(min(one.fine, most[one.tiles]), side=one.side, n_images=n_rows)
         partial = path.with_suffix(PARTIAL)
-        orders.append(StoreOrder(one.side, fine, one.interpolation, one.view, partial))
+        orders.append(StoreOrder(one.side, fine, one.interpolation, one.view, partial, one.tiles))
     return orders
 
 
-def _most_pixels(train: Split) -> int:
-    """The largest of some images' shorter sides: the resolution that a data set has."""
+def _most_pixels(train: Split, tiles: str | None) -> int:
+    """The largest of some images' shorter sides: the resolution that a data set has.
+
+    Of their tiles' sides, where images are cut.
+    """
     n_images = len(train.labels)
     shorter_sides = [0]
     # fewer images than _N_SIZED are read once each
     chosen = sorted({i * n_images // _N_SIZED for i in range(_N_SIZED)})
     for i in chosen:
         with suppress(DataError):  # damaged images are all named later
-            shorter_sides.append(min(train.read(i).size))
+            width, height = train.read(i).size
+            n_rows, n_columns = rows_and_columns(tiles)
+            shorter_sides.append(min(width // n_columns, height // n_rows))
     return max(shorter_sides)
 
 
@@ -322,6 +335,8 @@ def _describe(data_set: DataSet, order: StoreOrder) -> dict[str, Any]:
     }
     if order.fine is not None:
         meta[FINE] = {"side": order.fine, **_size_and_digest(partial / f"{FINE}.npy")}
+    if order.tiles is not None:
+        meta[TILES] = order.tiles
     return meta
 
 
@@ -335,7 +350,8 @@ def _check_room(data_set: DataSet, orders: Sequence[StoreOrder]) -> None:
     needed = 0
     for order in orders:
         # bytes: three channels, one byte each
-        needed += 3 * (n_images * order.side**2 + n_train * (order.fine or 0) ** 2)
+        n_pixels = n_images * order.side**2 + n_train * (order.fine or 0) ** 2
+        needed += 3 * n_tiles_of(order.tiles) * n_pixels
     if not orders:
         return
     folder = orders[0].partial.parent

@@ -32,7 +32,7 @@ from ablate.data.splits import missing_remarks, split_items
 from ablate.data.subsets import subset_items
 from ablate.errors import DataError
 from ablate.recipe.shown_part import USUAL_VIEW, View
-from ablate.study.image_shapes import shapes_of
+from ablate.study.image_shapes import middle_share, shapes_of
 from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of
 from ablate.study.trial import OF_A_PATH, SPLITS, WHOLE, DataSpec
@@ -104,7 +104,7 @@ def load_data(
     for split in SPLITS:
         splits[split] = _as_split(parts[split], len(collection.class_names))
     facts = _facts(loaded, requested_source=spec.source)
-    cut_share = _mean_cut_share(loaded.looks, USUAL_VIEW)
+    cut_share = _mean_cut_share(loaded.looks, USUAL_VIEW, loaded.spec.tiles)
     return resolved, DataSet(facts, splits, _remarks(loaded, task=task), cut_share)
 
 
@@ -140,7 +140,7 @@ def _resplit(
         facts,
         splits,
         _remarks(loaded, task=task),
-        _mean_cut_share(looks, USUAL_VIEW),
+        _mean_cut_share(looks, USUAL_VIEW, spec.tiles),
         resplits=resplits,
         whole=_as_split(items, n_classes),
     )
@@ -222,8 +222,10 @@ def _facts(loaded: _Loaded, *, requested_source: str) -> DataFacts:
         split_rule=loaded.split_rule,
         regrouped=dict(loaded.spec.classes or ()),
         n_first_frames=sum(look.has_more_frames for look in looks),
-        cut_share=_mean_cut_share(looks, loaded.spec.view),
-        shapes=shapes_of([look.size for look in looks if look.size is not None]),
+        cut_share=_mean_cut_share(looks, loaded.spec.view, loaded.spec.tiles),
+        shapes=shapes_of(
+            [look.size for look in looks if look.size is not None], tiles=loaded.spec.tiles
+        ),
         groups=loaded.groups,
     )
 
@@ -239,11 +241,18 @@ def _remarks(loaded: _Loaded, *, task: str) -> tuple[str, ...]:
     )
 
 
-def _mean_cut_share(looks: Sequence[Look], view: View | None) -> float:
+def _mean_cut_share(looks: Sequence[Look], view: View | None, tiles: str | None) -> float:
     """Of all files; 0 where images are drawn, since those are square, and where all is seen."""
     if not looks or view not in (None, USUAL_VIEW):
         return 0.0
-    return sum(look.cut_share for look in looks) / len(looks)
+    return sum(_cut_share(look, tiles) for look in looks) / len(looks)
+
+
+def _cut_share(look: Look, tiles: str | None) -> float:
+    """Of one file: outside its middle square, or those of its tiles."""
+    if tiles is None or look.size is None:
+        return look.cut_share
+    return 1 - middle_share(*look.size, tiles)
 
 
 def _image_counts(parts: Parts) -> dict[str, int]:

@@ -8,6 +8,7 @@ was cropped or turned is not.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.checksum import sealed_json, unsealed_json
+from ablate.data.cut_tiles import pictures
 from ablate.data.image_rows import ImageRows
 from ablate.data.store import ImageStore
 from ablate.files import write_text
@@ -30,6 +32,10 @@ ALIKE = 0.985
 """Correlation from which two images count as one, at both sizes."""
 # Sides in pixels: 256 grey numbers an image name candidates, 6,912 coloured ones confirm them.
 _COARSE, _FINE = 16, 48
+# Of images that are joined of their tiles: tiles by themselves are often alike.
+_JOINED = 96
+Pictures = Mapping[str, ImageRows]
+"""Split -> its images as squares, (N, S, S, 3)."""
 # Rows of a product at a time: 2,048 x 100,000 correlations are 0.8 GB.
 _ROWS = 2048
 _MOST_PAIRS = 3_000_000_000
@@ -52,7 +58,7 @@ def near_duplicates(store: ImageStore) -> NearDuplicates | None:
         return read_near_duplicates(kept)
     n_pairs = 0
     for first, second in _compared(store):
-        n_pairs += len(store.split(first).labels) * len(store.split(second).labels)
+        n_pairs += len(store.split(first).image_ids) * len(store.split(second).image_ids)
     if n_pairs > _MOST_PAIRS:
         return None
     found = _search(store)
@@ -91,7 +97,8 @@ def _search(store: ImageStore) -> NearDuplicates:
 
 def _pairs(store: ImageStore) -> list[NearDuplicate]:
     """Every pair that is alike at both sizes; a pair may be there as it is and mirrored."""
-    coarse, mirrored = _coarse_signatures(store)
+    squares = {name: pictures(split, side=_JOINED) for name, split in store.splits.items()}
+    coarse, mirrored = _coarse_signatures(store, squares)
     # Coarse and grey first, all with all as one product of matrices; then the few that are left.
     pairs = []
     for first, second in _compared(store):
@@ -100,22 +107,21 @@ def _pairs(store: ImageStore) -> list[NearDuplicate]:
                 candidate = _Candidate(first, i, second, j, is_mirrored)
                 if not candidate.may_be_apart(store):
                     continue
-                likeness = candidate.likeness(store)
+                likeness = candidate.likeness(squares)
                 if likeness >= ALIKE:
                     pairs.append(candidate.pair(store, likeness))
     return pairs
 
 
 def _coarse_signatures(
-    store: ImageStore,
+    store: ImageStore, squares: Pictures
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
     """Split -> signatures of its images as they are, and mirrored."""
     coarse = {}
     mirrored = {}
     # train is only ever the first of two
     second_of_two = {second for _, second in _compared(store)}
-    for name, split in store.splits.items():
-        images = split.images
+    for name, images in squares.items():
         coarse[name] = signatures(images, size=_COARSE, is_grey=True)
         if name in second_of_two:
             mirrored[name] = signatures(images[:, :, ::-1], size=_COARSE, is_grey=True)
@@ -193,10 +199,10 @@ class _Candidate:
         # one pair once; and a group is never on two sides
         return self.i < self.j and (groups is None or groups[self.i] != groups[self.j])
 
-    def likeness(self, store: ImageStore) -> float:
+    def likeness(self, squares: Pictures) -> float:
         """Correlation of the finer, coloured versions."""
-        one = store.split(self.first).images[self.i : self.i + 1]
-        other = store.split(self.second).images[self.j : self.j + 1]
+        one = squares[self.first][self.i : self.i + 1]
+        other = squares[self.second][self.j : self.j + 1]
         if self.is_mirrored:
             other = other[:, :, ::-1]
         a, b = signatures(np.concatenate([one, other]), size=_FINE, is_grey=False)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from ablate.data.cut_tiles import cut_tiles
 from ablate.data.dataset import DataSet, cropped_split
 from ablate.data.each_image import image_threads, refuse
 from ablate.data.filling import ArrayFile, Place, checksum, sound_places
@@ -20,6 +21,7 @@ from ablate.data.square import INTERPOLATIONS, square
 from ablate.data.store import FINE
 from ablate.errors import DataError
 from ablate.recipe.shown_part import View
+from ablate.recipe.tiling import n_tiles_of
 
 DONE = "done.txt"
 ImageProgress = Callable[[int, int], None]
@@ -38,6 +40,8 @@ class StoreOrder:
     view: View
     partial: Path
     """The folder in which it is built."""
+    tiles: str | None = None
+    """Rows and columns of tiles that each image is cut into; None: images stay whole."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,10 @@ def all_places(data_set: DataSet) -> list[Place]:
 
 
 def _open_filling(data_set: DataSet, order: StoreOrder, files: ExitStack) -> _Filling:
+    n_tiles = n_tiles_of(order.tiles)
+
     def open_array(name: str, n: int, side: int) -> ArrayFile:
-        array = ArrayFile(order.partial / f"{name}.npy", n=n, side=side)
+        array = ArrayFile(order.partial / f"{name}.npy", n=n, side=side, n_tiles=n_tiles)
         return files.enter_context(closing(array))
 
     arrays: dict[str, list[ArrayFile]] = {}
@@ -151,16 +157,19 @@ def _gather(
 def _fill_place(data_set: DataSet, lacking: Sequence[_Filling], place: Place) -> _Lines:
     """Decode one image into the arrays of its split, of each store that lacks it."""
     name, i = place
-    image = data_set.splits[name].read(i)
+    split = data_set.splits[name]
+    image = split.read(i)
     lines: _Lines = []
     for filling in lacking:
         order = filling.order
         resample = INTERPOLATIONS[order.interpolation]
+        tiles = cut_tiles(image, order.tiles, name=split.image_ids[i])
         # A train image may have two sizes in one store.
         squares = []
         for array in filling.arrays[name]:
-            pixels = square(image, side=array.side, resample=resample, view=order.view)
-            array.put(i, pixels)
-            squares.append(pixels)
+            for row, tile in zip(array.rows(i), tiles, strict=True):
+                pixels = square(tile, side=array.side, resample=resample, view=order.view)
+                array.put(row, pixels)
+                squares.append(pixels)
         lines.append((filling, f"{name} {i} {checksum(squares)}\n"))
     return lines

@@ -22,20 +22,23 @@ Place = tuple[str, int]
 
 
 class ArrayFile:
-    """An (n, side, side, 3) uint8 array in NumPy's format, filled image by image by some threads.
+    """An (N, side, side, 3) uint8 array in NumPy's format, filled image by image by some threads.
+
+    N = n images with n_tiles rows each.
 
     Pixels are written with the file's own calls: on a full disk, writing to mapped memory would
     kill the process (SIGBUS) instead of raising.
     """
 
-    def __init__(self, path: Path, *, n: int, side: int) -> None:
-        self.values = _mapped(path, n=n, side=side)
+    def __init__(self, path: Path, *, n: int, side: int, n_tiles: int = 1) -> None:
+        self.values = _mapped(path, n=n * n_tiles, side=side)
         self.side = side
+        self.n_tiles = n_tiles
         # Unbuffered, as it is written through its descriptor alone.
         self._file = path.open("r+b", buffering=0)
 
     def put(self, position: int, pixels: NDArray[np.uint8]) -> None:
-        """Write one image, (side, side, 3). Raises OSError where the disk is full."""
+        """Write one row, (side, side, 3). Raises OSError where the disk is full."""
         rest = memoryview(pixels.tobytes())
         offset = self.values.offset + position * len(rest)
         while rest:
@@ -43,6 +46,10 @@ class ArrayFile:
             n_written = os.pwrite(self._file.fileno(), rest, offset)
             rest = rest[n_written:]
             offset += n_written
+
+    def rows(self, image: int) -> range:
+        """Positions of the rows of one image."""
+        return range(image * self.n_tiles, (image + 1) * self.n_tiles)
 
     def finish(self) -> None:
         """Flush everything to the disk. Raises OSError."""
@@ -78,7 +85,8 @@ def sound_places(done: Path, arrays: Mapping[str, Sequence[ArrayFile]]) -> set[P
             # Read again, not only looked up: that a file has its size says nothing of its content.
             pixels = []
             for array in arrays[split]:
-                pixels.append(array.values[position])
+                for row in array.rows(position):
+                    pixels.append(array.values[row])
             if checksum(pixels) == int(checksum_word):
                 places.add((split, position))
     return places

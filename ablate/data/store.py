@@ -34,35 +34,70 @@ from ablate.data.image_rows import ImageRows, PickedRows
 from ablate.data.sides import SIDES, rows_of, split_fingerprint
 from ablate.errors import StoreError
 from ablate.recipe.shown_part import USUAL_VIEW, View
+from ablate.recipe.tiling import n_tiles_of
 from ablate.study.trial import SPLITS, WHOLE
 from ablate.targets import Targets, targets_of_array
 
 VERSION = 1
 """Part of the key; grows when the same images would be stored otherwise."""
 FINE = "fine"
+TILES = "tiles"
+"""Key of a meta.json of images that were cut."""
 META = "meta.json"
 PARTIAL = ".partial"
 """Suffix of a store that is being built."""
 # A meta.json with any other key is damaged, or of a later version.
-_META_FIELDS = ("version", "fingerprint", "side", "interpolation", "class_names", "splits", FINE)
+_META_FIELDS = (
+    "version",
+    "fingerprint",
+    "side",
+    "interpolation",
+    "class_names",
+    "splits",
+    FINE,
+    TILES,
+)
 
 
 @dataclass(frozen=True)
 class StoredSplit:
-    """One split as arrays."""
+    """One split as arrays.
+
+    Where images are cut into tiles, each tile is a row of `images`: those of image i are the rows
+    from i * n_tiles on. N counts rows, I images; without tiles they are the same.
+    """
 
     images: ImageRows
     """(N, side, side, 3), RGB, memory-mapped and read-only."""
     labels: NDArray[np.int64]
-    """(N,) positions in `class_names`; (N, C) of 0 and 1 where images have several labels."""
+    """(N,) positions in `class_names`; (N, C) of 0 and 1 where images have several labels. A tile
+    has its image's."""
     image_ids: tuple[str, ...]
+    """(I,)."""
     groups: tuple[str, ...] | None = None
-    """The group of each image; None where nothing groups them."""
+    """The group of each image, (I,); None where nothing groups them."""
     fine: ImageRows | None = None
     """(N, fine, fine, 3), the same squares nearer their own resolution, or None: crops of `images`
     would be resized twice, and softer than clean images."""
     rows: NDArray[np.int64] | None = None
-    """(N,) places in `ImageStore.whole`; None where there is none."""
+    """(N,) places in the rows of `ImageStore.whole`; None where there is none."""
+    tiles: str | None = None
+    """Rows and columns of the tiles of an image; None: images are whole."""
+
+    @property
+    def n_tiles(self) -> int:
+        """Rows of an image."""
+        return n_tiles_of(self.tiles)
+
+    @property
+    def image_labels(self) -> NDArray[np.int64]:
+        """Labels of images and not of rows, (I,) or (I, C)."""
+        return self.labels[:: self.n_tiles]
+
+    def rows_of(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of images (B,) -> rows of all of their tiles (B * n_tiles,)."""
+        first = images[:, None] * self.n_tiles
+        return (first + np.arange(self.n_tiles)).reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -100,7 +135,7 @@ class ImageStore:
 
         Raises StoreError where these are letters of other images.
         """
-        if set(self.splits) != {WHOLE} or len(sides) != len(self.splits[WHOLE].labels):
+        if set(self.splits) != {WHOLE} or len(sides) != len(self.splits[WHOLE].image_ids):
             raise StoreError(
                 f"an image store must hold all images together for a split of its own, {self.path} "
                 "does not; remove it, and it is built again."
@@ -116,14 +151,16 @@ class ImageStore:
         return self.splits[name]
 
     def targets(self, name: str) -> Targets:
-        """The labels of train, val or test."""
-        return targets_of_array(self.splits[name].labels, n_classes=len(self.class_names))
+        """The labels of the images of train, val or test."""
+        return targets_of_array(self.splits[name].image_labels, n_classes=len(self.class_names))
 
 
-def _picked(whole: StoredSplit, rows: NDArray[np.int64], *, has_fine: bool) -> StoredSplit:
+def _picked(whole: StoredSplit, images: NDArray[np.int64], *, has_fine: bool) -> StoredSplit:
+    """Some images of a whole one, by their positions (B,)."""
+    rows = whole.rows_of(images)
     groups = None
     if whole.groups is not None:
-        groups = tuple(whole.groups[row] for row in rows)
+        groups = tuple(whole.groups[image] for image in images)
     fine = None
     # crops are cut from train images alone
     if has_fine and whole.fine is not None:
@@ -131,10 +168,11 @@ def _picked(whole: StoredSplit, rows: NDArray[np.int64], *, has_fine: bool) -> S
     return StoredSplit(
         images=PickedRows(whole.images, rows),
         labels=whole.labels[rows],
-        image_ids=tuple(whole.image_ids[row] for row in rows),
+        image_ids=tuple(whole.image_ids[image] for image in images),
         groups=groups,
         fine=fine,
         rows=rows,
+        tiles=whole.tiles,
     )
 
 
@@ -145,6 +183,7 @@ def store_key(
     interpolation: str,
     fine: int | None = None,
     view: View = USUAL_VIEW,
+    tiles: str | None = None,
 ) -> str:
     """Return 24 hex digits that name the pixels of a store.
 
@@ -154,6 +193,8 @@ def store_key(
     # Left out where it is the usual one, so that stores of former versions keep their names.
     if view != USUAL_VIEW:
         parts.append(view)
+    if tiles is not None:
+        parts.append(f"tiles {tiles}")
     named = json.dumps(parts)
     key = hashlib.sha256(named.encode()).hexdigest()[:24]
     if fine is None:
@@ -228,16 +269,21 @@ def locked(path: Path) -> Iterator[None]:
 def _open_store(path: Path) -> ImageStore:
     meta = _read_meta(path)
     side = int(meta["side"])
+    tiles = meta.get(TILES)
     names: tuple[str, ...] = SPLITS
     if WHOLE in meta["splits"]:
         names = (WHOLE,)
     splits = {}
     for name in names:
-        splits[name] = _open_split(path / f"{name}.npy", meta["splits"][name], side=side)
+        splits[name] = _open_split(
+            path / f"{name}.npy", meta["splits"][name], side=side, tiles=tiles
+        )
     if meta.get(FINE):
         # the same images and labels as train, at another side
         described = {**meta["splits"][names[0]], **meta[FINE]}
-        fine = _open_split(path / f"{FINE}.npy", described, side=int(meta[FINE]["side"]))
+        fine = _open_split(
+            path / f"{FINE}.npy", described, side=int(meta[FINE]["side"]), tiles=tiles
+        )
         splits[names[0]] = dataclasses.replace(splits[names[0]], fine=fine.images)
     class_names = tuple(map(str, meta["class_names"]))
     return ImageStore(
@@ -249,8 +295,11 @@ def _open_store(path: Path) -> ImageStore:
     )
 
 
-def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSplit:
-    labels = np.array(meta["labels"], dtype=np.int64)
+def _open_split(
+    path: Path, meta: Mapping[str, Any], *, side: int, tiles: str | None
+) -> StoredSplit:
+    of_images = np.array(meta["labels"], dtype=np.int64)
+    labels = np.repeat(of_images, n_tiles_of(tiles), axis=0)
     image_ids = tuple(map(str, meta["image_ids"]))
     # Sizes on open, digests in `verify_store`: reading gigabytes would take every command minutes.
     n_bytes = path.stat().st_size
@@ -260,15 +309,17 @@ def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSpli
     # Mapped, so that all processes share one copy in the page cache; no pickle from a disk is run.
     images = np.load(path, mmap_mode="r", allow_pickle=False)
     has_form = images.shape == (len(labels), side, side, 3) and images.dtype == np.uint8
-    if not has_form or len(image_ids) != len(labels):
+    if not has_form or len(image_ids) != len(of_images):
         raise ValueError(f"{path.name} holds {images.dtype} of shape {images.shape}")
     groups = None
     # Stores from before there were groups have none, and stay readable.
     if "groups" in meta:
         groups = tuple(map(str, meta["groups"]))
-        if len(groups) != len(labels):
-            raise ValueError(f"{path.name} has {len(labels)} images and {len(groups)} groups")
-    return StoredSplit(images=images, labels=labels, image_ids=image_ids, groups=groups)
+        if len(groups) != len(of_images):
+            raise ValueError(f"{path.name} has {len(of_images)} images and {len(groups)} groups")
+    return StoredSplit(
+        images=images, labels=labels, image_ids=image_ids, groups=groups, tiles=tiles
+    )
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class Preprocessing:
     """Share of the stored square's side that the centre crop keeps, in (0, 1]."""
     interpolation: str
     view: View = USUAL_VIEW
+    tiles: str | None = None
+    """Rows and columns of tiles that an image is cut into first; None: it stays whole."""
 
     def as_shown(self, shown: Shown) -> Preprocessing:
         """The same at what a trial asks for; its size is the one that these values are for.
@@ -44,7 +46,13 @@ class Preprocessing:
         if shown.view != USUAL_VIEW:
             share = 1.0
         interpolation = shown.interpolation or self.interpolation
-        return replace(self, view=shown.view, crop_pct=share, interpolation=interpolation)
+        return replace(
+            self,
+            view=shown.view,
+            crop_pct=share,
+            interpolation=interpolation,
+            tiles=shown.tiles,
+        )
 
     @property
     def store_side(self) -> int:

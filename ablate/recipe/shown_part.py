@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ablate.recipe.tiling import USUAL_JOIN, TilesJoin
+
 View = Literal["crop", "squash", "pad"]
 """`crop`: the middle square. `squash`: the whole image, its longer side shortened to a square.
 `pad`: the whole image with its shape kept, on a grey square."""
@@ -38,6 +40,9 @@ class Shown:
     images have none."""
     interpolation: Interpolation | None = None
     """How images are resized; None: as the backbone has them."""
+    tiles: str | None = None
+    """Rows and columns of tiles that each image is cut into; None: images stay whole."""
+    tiles_join: TilesJoin = USUAL_JOIN
 
     def __str__(self) -> str:
         return shown_text([self])
@@ -65,8 +70,17 @@ def shown_text(shown: Sequence[Shown]) -> str:
 def _meaning(shown: Shown) -> str:
     """What is shown of an image and how, in words; empty where both are the usual."""
     parts = []
+    if shown.tiles is not None:
+        parts.append(
+            f"each of {shown.tiles} tiles as an image of its own, scores joined by their "
+            f"{shown.tiles_join}"
+        )
     if _MEANINGS[shown.view]:
-        parts.append(_MEANINGS[shown.view])
+        meaning = _MEANINGS[shown.view]
+        # What is shown whole, or in its middle, is each tile.
+        if shown.tiles is not None:
+            meaning = meaning.replace("images", "tiles")
+        parts.append(meaning)
     if shown.crop_share is not None:
         parts.append(f"crop share {shown.crop_share:g}")
     if shown.interpolation is not None:

@@ -25,8 +25,9 @@ from optuna.trial import FrozenTrial, TrialState
 from ablate.errors import CheckFailed, StoreError
 from ablate.scheduling.study_folder import OPTUNA_FILE
 from ablate.study.arm_record import arms_by_id
+from ablate.study.choosing import is_better, scores_in
 from ablate.study.record import StudyRecord
-from ablate.study.trial import Trial, is_better, scores_in
+from ablate.study.trial import Trial
 from ablate.tracking import events
 from ablate.tracking.connectivity import sqlite_url
 from ablate.tracking.passwords import hide_passwords, without_password

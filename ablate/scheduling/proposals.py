@@ -19,7 +19,8 @@ from ablate.grid.search_space import Range, SearchAxis, is_active
 from ablate.recipe.recipe import Level
 from ablate.scheduling.optuna_study import Described, direction_of
 from ablate.scheduling.samplers import SearchPlan, pruner_of, sampler_of
-from ablate.study.trial import Trial, is_better, scores_in
+from ablate.study.choosing import is_better, scores_in
+from ablate.study.trial import Trial
 from ablate.tracking.events import EpochEnded, TrialEnded, TrialState
 
 Cell = dict[str, Level]

@@ -9,6 +9,7 @@ from statistics import median
 from pydantic import BaseModel, ConfigDict
 
 from ablate.recipe.shown_part import USUAL_VIEW, View
+from ablate.recipe.tiling import rows_and_columns
 
 FEWEST_SEEN = 0.85
 """As mean share of an image's pixels; below it a plan and a report say so."""
@@ -41,23 +42,37 @@ class ImageShapes(BaseModel):
     """Share of an image's pixels that its middle square has, in (0, 1]; a mean over the images."""
 
 
-def shapes_of(sizes: Iterable[tuple[int, int]]) -> ImageShapes | None:
-    """Return the shapes of images of some sizes, (width, height) in pixels; None of none."""
+def shapes_of(sizes: Iterable[tuple[int, int]], *, tiles: str | None = None) -> ImageShapes | None:
+    """Return the shapes of images of some sizes, (width, height) in pixels; None of none.
+
+    Cut into tiles, an image has a middle square in each of them.
+    """
     widths: list[float] = []
     heights: list[float] = []
     aspects: list[float] = []
+    middle_shares: list[float] = []
     for width, height in sizes:
         widths.append(width)
         heights.append(height)
         aspects.append(max(width, height) / min(width, height))
+        middle_shares.append(middle_share(width, height, tiles))
     if not widths:
         return None
     return ImageShapes(
         widths=Spread.of(widths),
         heights=Spread.of(heights),
         aspects=Spread.of(aspects),
-        middle_share=sum(1 / aspect for aspect in aspects) / len(aspects),
+        middle_share=sum(middle_shares) / len(middle_shares),
     )
+
+
+def middle_share(width: int, height: int, tiles: str | None) -> float:
+    """Share of the pixels of an image, or of each of its tiles, that the middle square has."""
+    n_rows, n_columns = rows_and_columns(tiles)
+    tile_width = width / n_columns
+    tile_height = height / n_rows
+    # 1 / aspect, as it was before there were tiles: its last digit is on record.
+    return 1 / (max(tile_width, tile_height) / min(tile_width, tile_height))
 
 
 def share_seen(shapes: ImageShapes, *, view: View, side_share: float) -> float:

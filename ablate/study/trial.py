@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -24,10 +23,11 @@ from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Number
 from ablate.recipe.recipe import Images, Recipe
 from ablate.recipe.shown_part import SHOWN_FIELDS, USUAL_VIEW, ImageSide, Shown, View
+from ablate.recipe.tiling import USUAL_JOIN, Tiles, TilesJoin, without_usual_tiles
 from ablate.study.class_groups import ClassGroups
 from ablate.study.image_rule import ImageRule
 from ablate.study.table_columns import TableColumns
-from ablate.study.tasks import is_lower_better, task_names
+from ablate.study.tasks import task_names
 from ablate.study.words import OneOf
 
 SPLITS = ("train", "val", "test")
@@ -36,51 +36,6 @@ WHOLE = "all"
 its own."""
 TaskName = Annotated[str, OneOf(task_names)]
 """The name of a registered task; see `ablate.study.tasks`."""
-# Above it a value counts as infinite; see `is_score`.
-_LARGEST_SCORE = 1e300
-Candidate = TypeVar("Candidate")
-
-
-def is_better(metric: str, value: float, than: float) -> bool:
-    """Whether `value` beats `than` for a metric key such as `val/accuracy`. Equal is not better."""
-    if is_better_when_low(metric):
-        return value < than
-    return value > than
-
-
-def is_better_when_low(metric: str) -> bool:
-    """Whether a low value of a metric key is good: that of a loss, a cost or a time."""
-    group, _, name = metric.rpartition("/")
-    # "cost/flops" and "time/train_s" belong to no task, so their group decides.
-    return group in ("cost", "time") or is_lower_better(name)
-
-
-def is_score(value: float) -> bool:
-    """Whether a value may choose: it is finite."""
-    # Databases keep an infinity as the largest number that they have.
-    return math.isfinite(value) and abs(value) < _LARGEST_SCORE
-
-
-def scores_in(metrics: Mapping[str, float], names: Iterable[str]) -> list[float]:
-    """The scores of these names, in their order; NaN, which chooses nothing, for a missing one."""
-    return [metrics.get(name, math.nan) for name in names]
-
-
-def best_of(
-    metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]
-) -> Candidate | None:
-    """The candidate with the best `score`, the first of equal ones.
-
-    None where none has a score that may choose.
-    """
-    best: tuple[Candidate, float] | None = None
-    for candidate in candidates:
-        value = score(candidate)
-        if is_score(value) and (best is None or is_better(metric, value, than=best[1])):
-            best = (candidate, value)
-    if best is None:
-        return None
-    return best[0]
 
 
 class Fractions(BaseModel):
@@ -115,6 +70,8 @@ _CAME_LATER = (
     "columns",
     "folds",
     "split",
+    "tiles",
+    "tiles_join",
 )
 _BESIDE_FOLDS = {
     "fractions": "folds are of equal size",
@@ -201,6 +158,30 @@ class DataSpec(BaseModel):
         "own, 0.875 of most; whole images (view: squash or pad) take none",
     )
 
+    tiles: Tiles | None = Field(
+        None,
+        description="rows x columns, e.g. 2x2: each image is cut into so many tiles, which go "
+        "through the network as images of their own; null, as 1x1: images stay whole; see below",
+    )
+    tiles_join: TilesJoin | None = Field(
+        None,
+        description="how the probabilities of an image's tiles become its own: mean (as null) or "
+        "max; see below",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_usual_tiles(cls, values: Any) -> Any:
+        return without_usual_tiles(values)
+
+    @model_validator(mode="after")
+    def _check_tiles(self) -> DataSpec:
+        if self.tiles_join is not None and self.tiles is None:
+            raise ValueError(
+                "tiles_join must be left out where images stay whole; tiles: 2x2 would cut them"
+            )
+        return self
+
     folds: int | None = Field(
         None,
         ge=FEWEST_FOLDS,
@@ -212,8 +193,8 @@ class DataSpec(BaseModel):
     )
     split: Literal["per_seed"] | None = Field(
         None,
-        description="per_seed: each of the seeds draws its own train, val and test, by fractions and "
-        "split_seed + its place; null: one split for all seeds",
+        description="per_seed: each of the seeds draws its own train, val and test, by fractions "
+        "and split_seed + its place; null: one split for all seeds",
     )
 
     @property
@@ -268,6 +249,8 @@ class DataSpec(BaseModel):
             view=view,
             crop_share=crop_share,
             interpolation=recipe.interpolation,
+            tiles=self.tiles,
+            tiles_join=self.tiles_join or USUAL_JOIN,
         )
 
     @model_serializer(mode="wrap")

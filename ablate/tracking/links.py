@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
+from ablate.study.choosing import is_better_when_low
 from ablate.study.record import StudyRecord
 from ablate.study.tasks import task_of
-from ablate.study.trial import is_better_when_low
 from ablate.tracking import mlflow_fields
 from ablate.tracking.records import PublishedStudy
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ablate.data.augment import clean
@@ -72,7 +73,9 @@ def trial_facts(
         cache_problems=tuple(use.problems),
         phases=phases,
         micro_batch=_micro_batch(recipe, setup.micro_batch),
-        train_images=_train_images(recipe, trained_part, n_train=n_train),
+        train_images=_train_images(
+            recipe, setup.tiles.labels(trained_part.train.labels), n_train=n_train
+        ),
         views=setup.policy,
         class_weights=weights,
     )
@@ -128,14 +131,15 @@ def _micro_batch(recipe: Recipe, size: int) -> MicroBatch:
     )
 
 
-def _train_images(recipe: Recipe, trained_part: TrainedPart, *, n_train: int) -> TrainImages:
+def _train_images(recipe: Recipe, labels: NDArray[np.int64], *, n_train: int) -> TrainImages:
+    """`labels` of the images in use, (N,) or (N, C)."""
     n_short = 0
     if recipe.shots is not None:
         # Classes that have fewer images than shots are used whole, and the report says how many
         # there are.
-        n_short = int((np.bincount(trained_part.train.labels) < recipe.shots).sum())
+        n_short = int((np.bincount(labels) < recipe.shots).sum())
     return TrainImages(
-        n_used=len(trained_part.train.labels),
+        n_used=len(labels),
         n_all=n_train,
         shots=recipe.shots,
         n_short_classes=n_short,

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.model.network import Network
+from ablate.recipe.tiling import n_tiles_of
 from ablate.study.request import Compute
 from ablate.training.loop.step import autocast
 
@@ -35,7 +36,10 @@ _N_LATENCIES = 5
 
 @dataclass(frozen=True, slots=True)
 class InferenceCost:
-    """Of one image through the whole network, adapters included, without decoding."""
+    """Of one image through the whole network, adapters included, without decoding.
+
+    Of an image that is cut into tiles, all of them, one after another.
+    """
 
     macs: float
     """Multiply-adds of convolutions, matrix products and attention: half of what torch's counter
@@ -58,6 +62,15 @@ class InferenceCost:
             "time/images_per_s": self.images_per_s,
         }
 
+    def of_tiles(self, n_tiles: int) -> InferenceCost:
+        """That of an image which is `n_tiles` images to the network."""
+        return replace(
+            self,
+            macs=self.macs * n_tiles,
+            latency_s=self.latency_s * n_tiles,
+            images_per_s=self.images_per_s / n_tiles,
+        )
+
 
 _KNOWN: dict[tuple[Any, ...], InferenceCost] = {}
 """Structure and compute -> its cost, for the life of a worker."""
@@ -73,7 +86,7 @@ def inference_cost(network: Network, compute: Compute) -> InferenceCost:
     key = (_structure(network.module), network.preprocessing.image_size, compute)
     if key not in _KNOWN:
         _KNOWN[key] = _measure(network, compute)
-    return _KNOWN[key]
+    return _KNOWN[key].of_tiles(n_tiles_of(network.preprocessing.tiles))
 
 
 def count_macs(module: nn.Module, *, image_size: int) -> float:

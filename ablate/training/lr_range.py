@@ -21,7 +21,7 @@ from ablate.recipe.policy import policy_word
 from ablate.recipe.strategy import phases_of
 from ablate.study.request import Compute, TrialRequest
 from ablate.training.feeds.rows import CacheUse
-from ablate.training.feeds.trained_part import TrainedPart, open_trained_part, train_sampling
+from ablate.training.feeds.trained_part import TrainedPart, images_in_use, open_trained_part
 from ablate.training.loop.active_phase import ActivePhase, open_phase
 from ablate.training.loop.fit import recorded_batches
 from ablate.training.loop.held_to import held_to
@@ -169,8 +169,8 @@ def _setup(request: TrialRequest, store: ImageStore, compute: Compute) -> Traini
     recipe = request.trial.recipe
     seed = request.trial.seed
     # Class weights and shares are counted on the images in use, as in the trial itself.
-    rows = train_sampling(recipe, store, seed=seed).rows
-    in_use = TrainTargets(store.targets("train").take(rows), store.class_names)
+    images = images_in_use(recipe, store, seed=seed)
+    in_use = TrainTargets(store.targets("train").take(images), store.class_names)
     task = make_task(request.trial.task, recipe, in_use, device=compute.device)
     # Nothing is kept of this pass either.
     uncached = request.model_copy(update={"cache": None})

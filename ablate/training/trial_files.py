@@ -57,10 +57,12 @@ def store_description(
 ) -> None:
     """Write what rebuilds the network and what is known of the trial; last of its files."""
     preprocessing = network.preprocessing
-    view = {}
-    # As descriptions of former versions, where it is the usual one.
+    view: dict[str, str] = {}
+    # As descriptions of former versions, where they are the usual ones.
     if preprocessing.view != USUAL_VIEW:
         view = {"view": preprocessing.view}
+    if preprocessing.tiles is not None:
+        view["tiles"] = preprocessing.tiles
     description = {
         KEY: SCHEMA_VERSION,
         "trial_id": trial.trial_id,

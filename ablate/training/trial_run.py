@@ -27,9 +27,9 @@ from ablate.tracking.events import TrialOutcome
 from ablate.training.feeds.rows import CacheUse
 from ablate.training.feeds.trained_part import (
     TrainedPart,
+    images_in_use,
     open_trained_part,
     sharing_of,
-    train_sampling,
 )
 from ablate.training.gather_facts import merge_of, trial_facts
 from ablate.training.inference_cost import inference_cost
@@ -42,6 +42,7 @@ from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
 from ablate.training.request_images import images_of
 from ablate.training.tasks import TrainTargets, make_task
+from ablate.training.tasks.join_tiles import TileJoin
 from ablate.training.transfer.record_source import record_source
 from ablate.training.trial_files import FILES, store_delta, store_description, store_predictions
 
@@ -54,7 +55,7 @@ class _Trained:
 
     fit: Fit
     test_predictions: NDArray[np.float32]
-    """(N, ...) in the order of the split."""
+    """(N, ...), of images, in the order of the split."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
     trained_part = trained.fit.trained_part
 
     scores = dict(trained.fit.val_scores)
-    of_test = setup.task.evaluate(trained.test_predictions, trained_part.test.labels)
+    test_labels = setup.tiles.labels(trained_part.test.labels)
+    of_test = setup.task.evaluate(trained.test_predictions, test_labels)
     scores |= {f"test/{name}": value for name, value in of_test.items()}
 
     folder = request.folder
@@ -154,7 +156,7 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
         network,
         setup,
         trained_part,
-        n_train=len(store.split("train").labels),
+        n_train=len(store.split("train").image_ids),
         class_weights=setup.task.class_weights,
     )
     # Last of all: where adapters merge, the network is merged in place, on the CPU.
@@ -237,8 +239,8 @@ def _setup_for(
 ) -> TrainingSetup:
     trial = request.trial
     # Class weights are counted in the images that this trial sees: with few shots not all of train.
-    sampling = train_sampling(trial.recipe, store, seed=trial.seed)
-    in_use = TrainTargets(store.targets("train").take(sampling.rows), store.class_names)
+    images = images_in_use(trial.recipe, store, seed=trial.seed)
+    in_use = TrainTargets(store.targets("train").take(images), store.class_names)
     return TrainingSetup(
         trial.recipe,
         make_task(trial.task, trial.recipe, in_use, device=compute.device),
@@ -247,6 +249,7 @@ def _setup_for(
         trial.select_by,
         micro_batch,
         policy_word(trial.recipe, source=trial.data.source),
+        tiles=TileJoin.of(trial),
     )
 
 
@@ -268,18 +271,19 @@ def _train(network: Network, setup: TrainingSetup, phases: _Phases, *, emit: Emi
         result, predicted = fit_classifier(
             network, setup, phases.open(network, 1), weights=task.class_weights, emit=emit
         )
-        return _Trained(result, predicted(result.trained_part.test))
+        of_rows = predicted(result.trained_part.test)
+        return _Trained(result, setup.tiles.predictions(of_rows))
     checkpoint = _checkpoint(phases.request, setup, network)
     result = fit(network, setup, open_trained_part=phases.open, emit=emit, checkpoint=checkpoint)
     trained_part = result.trained_part
-    test_predictions = predict(
+    of_rows = predict(
         network,
         task,
         trained_part.test,
         forward=trained_part.evaluate,
         compute=setup.compute,
     )
-    return _Trained(result, test_predictions)
+    return _Trained(result, setup.tiles.predictions(of_rows))
 
 
 def _checkpoint(request: TrialRequest, setup: TrainingSetup, network: Network) -> Checkpoint:

@@ -22,7 +22,7 @@ from ablate.reporting.pages.cards.card import card_text
 from ablate.reporting.pages.readme import report_text
 from ablate.reporting.pages.write import render_texts
 from ablate.reporting.text.two_studies_text import comparison_text
-from ablate.study.trial import best_of, is_score
+from ablate.study.choosing import best_of, is_score
 from ablate.workflow.after.reports import arms_overview
 
 AXES = {"augment": ("none", "light"), "freeze_depth": (-1,)}

@@ -96,3 +96,26 @@ def test_a_share_of_whole_images_makes_no_sense(data: DataSpec, recipe: Recipe) 
     )
     cropped = recipe.model_copy(update={"view": "crop"})
     assert contradiction_on(data, cropped) is None
+
+
+def test_one_tile_is_no_tile_and_the_mean_is_the_usual_join() -> None:
+    plain = DataSpec(source="textile")
+    assert DataSpec(source="textile", tiles="1x1", tiles_join="max") == plain
+    cut = DataSpec(source="textile", tiles="2x3")
+    assert DataSpec(source="textile", tiles="2x3", tiles_join="mean") == cut
+    assert cut.shown_to(Recipe()) == Shown("auto", tiles="2x3", tiles_join="mean")
+    assert not {"tiles", "tiles_join"} & plain.model_dump().keys()
+
+
+def test_tiles_and_their_join_make_other_trials() -> None:
+    ids = set()
+    for fields in ({}, {"tiles": "2x2"}, {"tiles": "1x4"}, {"tiles": "2x2", "tiles_join": "max"}):
+        data = DataSpec.model_validate({"source": "textile", **fields})
+        assert DataSpec.model_validate(data.model_dump(mode="json")) == data
+        ids.add(trial(data, Recipe()).trial_id)
+    assert len(ids) == 4
+
+
+def test_a_join_without_tiles_is_refused() -> None:
+    with pytest.raises(ValueError, match="tiles_join must be left out where images stay whole"):
+        DataSpec(source="textile", tiles_join="mean")

@@ -19,8 +19,8 @@ from ablate.metrics import SCORING
 from ablate.metrics.resampling import image_weights
 from ablate.recipe.recipe import Recipe
 from ablate.reporting.predictions import READERS
+from ablate.study.choosing import is_better
 from ablate.study.tasks import TASKS, TaskSpec, is_lower_better
-from ablate.study.trial import is_better
 from ablate.targets import TARGETS, Targets, targets_of_array, targets_of_labels
 from ablate.targets.codecs import CODECS, SplitPredictions, is_table_of_predictions
 from ablate.training.tasks import TASKS as TRAINING

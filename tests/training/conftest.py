@@ -52,10 +52,7 @@ def _split(name: str) -> Split:
 
 
 @pytest.fixture(scope="session")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ImageStore]:
-    """Backbone -> the image store at its resolution, as a study prepares it."""
-    torch.set_num_threads(1)
-    home = tmp_path_factory.mktemp("home")
+def data_set() -> DataSet:
     facts = DataFacts(
         source="folder",
         title="pictures of the tests",
@@ -69,7 +66,16 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ImageSto
         fingerprint="f" * 64,
         split_rule="official",
     )
-    data_set = DataSet(facts=facts, splits={name: _split(name) for name in COUNTS})
+    return DataSet(facts=facts, splits={name: _split(name) for name in COUNTS})
+
+
+@pytest.fixture(scope="session")
+def stores(
+    tmp_path_factory: pytest.TempPathFactory, data_set: DataSet
+) -> Callable[[str], ImageStore]:
+    """Backbone -> the image store at its resolution, as a study prepares it."""
+    torch.set_num_threads(1)
+    home = tmp_path_factory.mktemp("home")
 
     def build(backbone: str) -> ImageStore:
         preprocessing = preprocessing_of(backbone, image_size=IMAGE_SIZE)

@@ -20,8 +20,8 @@ from ablate.reporting.evidence.scored_study import scored_study
 from ablate.reporting.evidence.second_stage_runs import widened_study
 from ablate.reporting.predictions.read import Predictions
 from ablate.study.arm_record import arms_by_id
+from ablate.study.choosing import is_better
 from ablate.study.record import ArmRecord
-from ablate.study.trial import is_better
 from ablate.tracking.records import PublishedStudy
 
 

@@ -26,8 +26,8 @@ from ablate.reporting.statistics.power import Design
 from ablate.reporting.statistics.seed_variance import Span
 from ablate.reporting.statistics.settling import seeds_until_settled
 from ablate.reporting.statistics.verdict import ARMS_ALPHA, BEST_ALPHA, Judged
+from ablate.study.choosing import is_better_when_low
 from ablate.study.record import ArmRecord
-from ablate.study.trial import is_better_when_low
 
 Pair = tuple[int, ...]
 """(arm, reference), as places in the record."""

@@ -18,8 +18,8 @@ from ablate.reporting.predictions.read import Predictions
 from ablate.reporting.statistics.contrast import gap
 from ablate.reporting.statistics.estimate import estimates
 from ablate.reporting.statistics.verdict import ALPHA, Judged, judge
+from ablate.study.choosing import is_better_when_low
 from ablate.study.confirmation import Confirmation
-from ablate.study.trial import is_better_when_low
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedStudy
 

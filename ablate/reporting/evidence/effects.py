@@ -44,8 +44,8 @@ from ablate.reporting.statistics.verdict import (
     Verdict,
     judge,
 )
+from ablate.study.choosing import is_better_when_low
 from ablate.study.record import StudyRecord
-from ablate.study.trial import is_better_when_low
 
 
 @dataclass(frozen=True)

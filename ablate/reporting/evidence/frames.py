@@ -19,9 +19,9 @@ from ablate.in_order import present
 from ablate.quoting import cell
 from ablate.recipe.levels import level_text
 from ablate.study.arm_record import arms_by_id
+from ablate.study.choosing import best_of, is_better, is_score
 from ablate.study.record import ArmRecord, StudyRecord
 from ablate.study.tasks import all_metric_names
-from ablate.study.trial import best_of, is_better, is_score
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
 

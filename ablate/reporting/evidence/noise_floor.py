@@ -12,7 +12,7 @@ from ablate.reporting.evidence.frames import noise_runs
 from ablate.reporting.evidence.judged_metrics import primary_metric
 from ablate.reporting.evidence.scores import score_array
 from ablate.reporting.statistics.variance import typical_variance
-from ablate.study.trial import is_score
+from ablate.study.choosing import is_score
 from ablate.tracking.records import PublishedStudy
 
 

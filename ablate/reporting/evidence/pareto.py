@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.study.trial import is_better
+from ablate.study.choosing import is_better
 
 
 @dataclass(frozen=True)

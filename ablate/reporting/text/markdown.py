@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ablate.quoting import text
 from ablate.reporting.results import NOT_MEASURED
-from ablate.study.trial import is_score
+from ablate.study.choosing import is_score
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, n_text_columns: int = 1) -> str:

@@ -13,7 +13,7 @@ from ablate.quoting import cell, code, one_line, text
 from ablate.reporting.results import Results, prose
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.markdown import join_sections, plural, points, table
-from ablate.study.trial import is_better
+from ablate.study.choosing import is_better
 
 # undecided has no sign: an empty place claims nothing
 _MARKS = {Verdict.BETTER: "↑", Verdict.WORSE: "↓", Verdict.NO_LARGER: "≈"}

@@ -47,7 +47,10 @@ class Feed(Protocol):
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(N,) labels in the order of `evaluate`; (N, C) of 0 and 1 where images have several."""
+        """(N,) labels in the order of `evaluate`; (N, C) of 0 and 1 where images have several.
+
+        Of tiles, where images are cut into such: what a feed calls an image is a tile then.
+        """
         ...
 
     def train(
@@ -145,10 +148,16 @@ def open_trained_part(
     return trained_part
 
 
-def train_sampling(recipe: Recipe, store: ImageStore, *, seed: int) -> Sampling:
-    """The train images of a recipe and a seed, and how they are drawn."""
+def images_in_use(recipe: Recipe, store: ImageStore, *, seed: int) -> NDArray[np.int64]:
+    """Positions of the train images of a recipe and a seed, ascending, (B,)."""
     train = store.split("train")
-    rows = few_shot_rows(train.labels, train.image_ids, shots=recipe.shots, seed=seed)
+    return few_shot_rows(train.image_labels, train.image_ids, shots=recipe.shots, seed=seed)
+
+
+def train_sampling(recipe: Recipe, store: ImageStore, *, seed: int) -> Sampling:
+    """What is trained on of the images in use, and how it is drawn: they, or all their tiles."""
+    train = store.split("train")
+    rows = train.rows_of(images_in_use(recipe, store, seed=seed))
     return Sampling(rows, train.labels[rows], recipe.sampler)
 
 

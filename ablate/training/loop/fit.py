@@ -18,8 +18,8 @@ from ablate.model.delta import delta, load_delta
 from ablate.model.network import Network
 from ablate.recipe.phase import Phase
 from ablate.recipe.strategy import n_epochs, phases_of
+from ablate.study.choosing import is_better, is_score
 from ablate.study.request import Compute
-from ablate.study.trial import is_better, is_score
 from ablate.training.feeds.trained_part import Feed, TrainedPart
 from ablate.training.loop.active_phase import ActivePhase, OpenTrainedPart, open_phase
 from ablate.training.loop.checkpoint import Checkpoint
@@ -42,7 +42,7 @@ class Fit:
     val_scores: dict[str, float]
     """`val/<metric>` at the best epoch."""
     val_predictions: NDArray[np.float32]
-    """(N, C), in the order of the split."""
+    """(N, C), of images, in the order of the split."""
     n_epochs: int
     """Epochs that ran; fewer than asked when patience ended."""
     n_steps: int
@@ -213,7 +213,7 @@ def judge(
     trained_part = active.trained_part
     select_by = setup.select_by
     with _scored_weights(active):
-        predictions = predict(
+        of_rows = predict(
             network,
             setup.task,
             trained_part.val,
@@ -221,7 +221,8 @@ def judge(
             compute=setup.compute,
             batch_size=_eval_batch(setup),
         )
-        metrics = setup.task.evaluate(predictions, trained_part.val.labels)
+        predictions = setup.tiles.predictions(of_rows)
+        metrics = setup.task.evaluate(predictions, setup.tiles.labels(trained_part.val.labels))
         scores = as_val(metrics)
         if _is_best(progress.best, scores[select_by], select_by):
             # inside the context: the delta is that of the averaged weights
@@ -248,6 +249,7 @@ def predict(
 ) -> NDArray[np.float32]:
     """Return the predictions of a whole split, (N, C) float32, in the order of the split.
 
+    Where images are cut into tiles, those are of tiles; see `TrainingSetup.tiles`.
     The network is left in eval mode.
     """
     network.eval()

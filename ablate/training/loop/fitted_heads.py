@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from ablate.model.linear_head import linear_head
 from ablate.model.network import Network
 from ablate.recipe.recipe import Recipe
+from ablate.study.choosing import is_score
 from ablate.study.request import Compute
-from ablate.study.trial import is_score
 from ablate.training.feeds.trained_part import Feed, TrainedPart
 from ablate.training.loop.fit import EVAL_BATCH, EmitEpoch, Fit, as_val, no_score, predict
 from ablate.training.loop.step import TrainingSetup, autocast
 
-# A feed -> predictions (N, C).
+# A feed -> predictions (N, C); of tiles, where images are cut into such.
 Predict = Callable[[Feed], NDArray[np.float32]]
 
 
@@ -69,8 +69,9 @@ def fit_classifier(
     # Fitting first, then val: `train_s` has no evaluation in it, as in a trial that trains.
     train_s = time.perf_counter() - started
 
-    predictions = predict_feed(trained_part.val)
-    scores = as_val(setup.task.evaluate(predictions, trained_part.val.labels))
+    predictions = setup.tiles.predictions(predict_feed(trained_part.val))
+    labels = setup.tiles.labels(trained_part.val.labels)
+    scores = as_val(setup.task.evaluate(predictions, labels))
     # One epoch of one, so that trackers and reports know no other kind of trial.
     emit(0, 1, scores)
     if not is_score(scores[setup.select_by]):

@@ -15,6 +15,7 @@ from ablate.study.request import Compute
 from ablate.training.feeds.batches import split_batches
 from ablate.training.loop.active_phase import ActivePhase
 from ablate.training.tasks._base import Task
+from ablate.training.tasks.join_tiles import WHOLE_IMAGES, TileJoin
 from ablate.training.transfer.source_outputs import SourceOutputs
 from ablate.training.transfer.terms import Part, Watched
 
@@ -35,6 +36,8 @@ class TrainingSetup:
     """The word for its views; see `recipe.policy`."""
     source: SourceOutputs | None = None
     """What the pretrained classifier says of the images, where the recipe needs it."""
+    tiles: TileJoin = WHOLE_IMAGES
+    """What makes the scores of images from those of their tiles."""
 
 
 def train_batch(

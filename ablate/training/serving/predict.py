@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 from ablate.data.augment import clean
+from ablate.data.cut_tiles import cut_tiles
 from ablate.data.square import INTERPOLATIONS, square
 from ablate.errors import WeightsError
 from ablate.model.backbone import POOLINGS
@@ -27,6 +28,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.study.trial import Trial
 from ablate.training.serving.export import TRIAL, WEIGHTS, read_described, read_description
 from ablate.training.tasks import Task, serving_task
+from ablate.training.tasks.join_tiles import WHOLE_IMAGES, TileJoin
 
 # Bounds the memory of a call, whatever number of images it is given.
 MAX_BATCH = 64
@@ -41,6 +43,8 @@ class Classifier:
     class_names: tuple[str, ...]
     task: Task
     """What it was trained for decides how logits become probabilities."""
+    tiles: TileJoin = WHOLE_IMAGES
+    """What makes the probabilities of an image from those of its tiles."""
 
     def predict(
         self,
@@ -64,8 +68,8 @@ class Classifier:
         batches: list[NDArray[np.float32]] = []
         squares: list[NDArray[np.uint8]] = []
         for image in images:
-            squares.append(self._prepared(image))
-            if len(squares) == MAX_BATCH:
+            squares.extend(self._prepared(image))
+            if len(squares) >= MAX_BATCH:
                 batches.append(self._probabilities(squares))
                 squares = []
         if squares:
@@ -77,26 +81,32 @@ class Classifier:
     def classify(self, image: Image.Image) -> dict[str, float]:
         """Return class -> probability for one image, the most probable first."""
         # A user's image may be a palette, grey or with alpha; the network has three channels.
-        (probabilities,) = self._probabilities([self._prepared(image.convert("RGB"))])
+        (probabilities,) = self._probabilities(self._prepared(image.convert("RGB")))
         best_first = np.argsort(-probabilities)
         return {self.class_names[index]: float(probabilities[index]) for index in best_first}
 
-    def _prepared(self, image: Image.Image) -> NDArray[np.uint8]:
-        return square(
-            image,
-            side=self.preprocessing.store_side,
-            resample=INTERPOLATIONS[self.preprocessing.interpolation],
-            view=self.preprocessing.view,
-        )
+    def _prepared(self, image: Image.Image) -> list[NDArray[np.uint8]]:
+        """The squares of an image: its own, or those of its tiles. Raises DataError."""
+        squares = []
+        for tile in cut_tiles(image, self.preprocessing.tiles, name="an image to predict"):
+            pixels = square(
+                tile,
+                side=self.preprocessing.store_side,
+                resample=INTERPOLATIONS[self.preprocessing.interpolation],
+                view=self.preprocessing.view,
+            )
+            squares.append(pixels)
+        return squares
 
     def _probabilities(self, squares: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """The squares of whole images -> (N, C) of those images."""
         images = clean(
             np.stack(squares), range(len(squares)), image_size=self.preprocessing.image_size
         )
         with torch.inference_mode():
             outputs = self.module(self.preprocessing.normalised(images))
             probabilities: NDArray[np.float32] = self.task.predict(outputs).numpy()
-        return probabilities
+        return self.tiles.predictions(probabilities)
 
 
 def load_classifier(folder: Path | str) -> Classifier:
@@ -129,6 +139,7 @@ def load_classifier(folder: Path | str) -> Classifier:
         Preprocessing(**described["preprocessing"]),
         tuple(described["class_names"]),
         serving_task(trial.task, trial.recipe),
+        TileJoin.of(trial),
     )
 
 

@@ -148,9 +148,16 @@ def take_sheet(
         groups.append(drawing.group(word, n_epochs=request.n_epochs))
     title = (
         f"{resolved.grid.name}: train images of {resolved.data.source}, seed {seed}, "
-        f"{wanted.image_size} px for {recipe.backbone}"
+        f"{wanted.image_size} px for {recipe.backbone}{_tiles_words(wanted)}"
     )
     return Sheet(title, drawing.row_names(), tuple(groups))
+
+
+def _tiles_words(wanted: Preprocessing) -> str:
+    """What a row is, where it is not an image."""
+    if wanted.tiles is None:
+        return ""
+    return f", one of {wanted.tiles} tiles of each image"
 
 
 @dataclass(frozen=True)
@@ -160,13 +167,13 @@ class _Drawing:
     store: ImageStore
     wanted: Preprocessing
     rows: Sequence[int]
-    """Positions in train."""
+    """Positions of images in train."""
     seed: int
 
     def clean_group(self) -> Group:
         """The images as val is seen: what every view starts from."""
         train = self.store.split("train")
-        drawn = clean(train.images, self.rows, image_size=self.wanted.image_size)
+        drawn = clean(train.images, self._shown_rows(), image_size=self.wanted.image_size)
         return Group("clean", ("as in val",), _tiles([drawn]))
 
     def group(self, word: str, *, n_epochs: int) -> Group:
@@ -178,7 +185,7 @@ class _Drawing:
             captions.append(f"epoch {epoch + 1}")
             of_epoch = views(
                 train.images,
-                self.rows,
+                self._shown_rows(),
                 policy=word,
                 image_size=self.wanted.image_size,
                 interpolation=self.wanted.interpolation,
@@ -188,6 +195,14 @@ class _Drawing:
             )
             drawn.append(of_epoch)
         return Group(word, tuple(captions), _tiles(drawn))
+
+    def _shown_rows(self) -> list[int]:
+        """Of each image its row, or one of its tiles: another one from image to image."""
+        n_tiles = self.store.split("train").n_tiles
+        rows = []
+        for number, image in enumerate(self.rows):
+            rows.append(image * n_tiles + number % n_tiles)
+        return rows
 
     def row_names(self) -> tuple[str, ...]:
         """The classes that each image has."""

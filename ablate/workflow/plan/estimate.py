@@ -15,6 +15,7 @@ from ablate.model.backbone_facts import RecipeFacts
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import n_epochs
+from ablate.recipe.tiling import n_tiles_of
 from ablate.study.record import ArmRecord
 from ablate.study.view_identity import planned_trunk
 from ablate.workflow.plan.sharing import Part, n_used, views_of
@@ -212,9 +213,9 @@ def images_by_split(resolved: Resolved) -> dict[str, int]:
 
 
 def _as_used(resolved: Resolved, recipe: Recipe) -> dict[str, int]:
-    """Images of each split that a trial sees."""
+    """Images of each split that a trial sees; of train their tiles, which its batches hold."""
     # With `shots`, trials learn from some images of each class; val and test stay whole.
-    n_train = n_used(recipe, resolved.data_set.facts.of_train)
+    n_train = n_used(recipe, resolved.data_set.facts.of_train) * n_tiles_of(resolved.data.tiles)
     return {**images_by_split(resolved), "train": n_train}
 
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from ablate.errors import StoreError
 from ablate.reporting.statistics.contrast import complete_arms
 from ablate.scheduling.study_folder import JOURNAL, STUDY, StudyFolder
+from ablate.study.choosing import is_score
 from ablate.study.record import StudyRecord
-from ablate.study.trial import is_score
 from ablate.tracking.journal import attempts
 from ablate.workflow.folders import Folders
 

@@ -62,7 +62,11 @@ def wanted_images(preprocessing: Preprocessing, *, has_crops: bool) -> WantedIma
     if has_crops:
         fine = preprocessing.fine_side
     return WantedImages(
-        preprocessing.store_side, preprocessing.interpolation, fine, preprocessing.view
+        preprocessing.store_side,
+        preprocessing.interpolation,
+        fine,
+        preprocessing.view,
+        preprocessing.tiles,
     )
 
 

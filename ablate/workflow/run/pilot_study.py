@@ -27,9 +27,10 @@ from ablate.scheduling.session import Session
 from ablate.scheduling.study_folder import StudyFolder, StudyPlan
 from ablate.scheduling.summary import StudySummary
 from ablate.study.arm_record import arms_by_id
+from ablate.study.choosing import best_of
 from ablate.study.pilot_record import Pilot, PilotTrial
 from ablate.study.record import ArmRecord
-from ablate.study.trial import Trial, best_of, trials_by_id
+from ablate.study.trial import Trial, trials_by_id
 from ablate.workflow.context import StudyContext
 from ablate.workflow.prepare.current_provenance import provenance_tags
 from ablate.workflow.prepare.machines import executor_for

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ablate.data.cut_tiles import picture
 from ablate.data.store import ImageStore, StoredSplit, open_store
 from ablate.in_order import places
 from ablate.study.trial import WHOLE
@@ -29,7 +30,7 @@ def take_thumbnails(
     thumbnails = {}
     for split, image_id in wanted:
         if image_id in rows[split]:
-            image = _images_of(store, split).images[rows[split][image_id]]
+            image = picture(_images_of(store, split), rows[split][image_id])
             thumbnails[split, image_id] = _small(image)
     return thumbnails
 

@@ -10,9 +10,9 @@ from ablate.recipe.levels import level_text
 from ablate.reporting.pages.sections.pilot_counts import counts_text
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.text.markdown import join_sections, table
+from ablate.study.choosing import is_better, is_score
 from ablate.study.pilot_record import Pilot, PilotTrial
 from ablate.study.record import ArmRecord
-from ablate.study.trial import is_better, is_score
 
 _EDGE = (
     "At the edge: the lowest or highest value tried was chosen; the best value may lie beyond it."
