@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -24,10 +23,15 @@ from ablate.recipe.paths import FilePath
 from ablate.recipe.phase import Number
 from ablate.recipe.recipe import Images, Recipe
 from ablate.recipe.shown_part import SHOWN_FIELDS, USUAL_VIEW, ImageSide, Shown, View
+from ablate.study.choosing import best_of as best_of
+from ablate.study.choosing import is_better as is_better
+from ablate.study.choosing import is_better_when_low as is_better_when_low
+from ablate.study.choosing import is_score as is_score
+from ablate.study.choosing import scores_in as scores_in
 from ablate.study.class_groups import ClassGroups
 from ablate.study.image_rule import ImageRule
 from ablate.study.table_columns import TableColumns
-from ablate.study.tasks import is_lower_better, task_names
+from ablate.study.tasks import task_names
 from ablate.study.words import OneOf
 
 SPLITS = ("train", "val", "test")
@@ -36,51 +40,6 @@ WHOLE = "all"
 its own."""
 TaskName = Annotated[str, OneOf(task_names)]
 """The name of a registered task; see `ablate.study.tasks`."""
-# Above it a value counts as infinite; see `is_score`.
-_LARGEST_SCORE = 1e300
-Candidate = TypeVar("Candidate")
-
-
-def is_better(metric: str, value: float, than: float) -> bool:
-    """Whether `value` beats `than` for a metric key such as `val/accuracy`. Equal is not better."""
-    if is_better_when_low(metric):
-        return value < than
-    return value > than
-
-
-def is_better_when_low(metric: str) -> bool:
-    """Whether a low value of a metric key is good: that of a loss, a cost or a time."""
-    group, _, name = metric.rpartition("/")
-    # "cost/flops" and "time/train_s" belong to no task, so their group decides.
-    return group in ("cost", "time") or is_lower_better(name)
-
-
-def is_score(value: float) -> bool:
-    """Whether a value may choose: it is finite."""
-    # Databases keep an infinity as the largest number that they have.
-    return math.isfinite(value) and abs(value) < _LARGEST_SCORE
-
-
-def scores_in(metrics: Mapping[str, float], names: Iterable[str]) -> list[float]:
-    """The scores of these names, in their order; NaN, which chooses nothing, for a missing one."""
-    return [metrics.get(name, math.nan) for name in names]
-
-
-def best_of(
-    metric: str, candidates: Iterable[Candidate], score: Callable[[Candidate], float]
-) -> Candidate | None:
-    """The candidate with the best `score`, the first of equal ones.
-
-    None where none has a score that may choose.
-    """
-    best: tuple[Candidate, float] | None = None
-    for candidate in candidates:
-        value = score(candidate)
-        if is_score(value) and (best is None or is_better(metric, value, than=best[1])):
-            best = (candidate, value)
-    if best is None:
-        return None
-    return best[0]
 
 
 class Fractions(BaseModel):
@@ -212,8 +171,8 @@ class DataSpec(BaseModel):
     )
     split: Literal["per_seed"] | None = Field(
         None,
-        description="per_seed: each of the seeds draws its own train, val and test, by fractions and "
-        "split_seed + its place; null: one split for all seeds",
+        description="per_seed: each of the seeds draws its own train, val and test, by fractions "
+        "and split_seed + its place; null: one split for all seeds",
     )
 
     @property
