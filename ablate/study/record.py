@@ -84,7 +84,7 @@ class GroupFacts(BaseModel):
 
 
 class SplitsFacts(BaseModel):
-    """Splits that differ between a study's seeds: cross-validation, or drawn again for each."""
+    """Splits that differ between the seeds of a study: folds, or splits drawn for each seed."""
 
     model_config = _FROZEN
     n_folds: int | None
