@@ -150,4 +150,4 @@ def _task_of(path: Path) -> str:
 def _of_grid(name: str, asked: Request, folders: Folders) -> Target:
     plain: Mapping[str, object] = dict.fromkeys(("view", "crop_share"))
     data = asked.grid.data.model_copy(update={**plain, "image_size": "auto"})
-    return Target(name, asked.grid.task, data, folders.data_dir)
+    return Target(name, asked.grid.task, data, asked.data_dir or folders.data_dir)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.advice.advise import Advice
 from ablate.advice.case import USUAL_MINUTES
@@ -101,9 +101,12 @@ def _alike(proposal: Proposal) -> Iterator[Trap]:
         yield Trap("not compared", text)
         return
     split_of = {}
+    labels_of = {}
     for image, image_id in zip(proposal.images, proposal.ids, strict=True):
         split_of[image.path] = proposal.dealt.split_of[image_id]
+        labels_of[image.path] = image.labels
     pairs = [pair for pair in alike.pairs if pair[0] in split_of and pair[1] in split_of]
+    yield from _labelled_apart(pairs, labels_of)
     astride = [pair for pair in pairs if split_of[pair[0]] != split_of[pair[1]]]
     if astride:
         first, second = map(escaped, astride[0])
@@ -115,6 +118,23 @@ def _alike(proposal: Proposal) -> Iterator[Trap]:
             f"example {first} and {second}: scores on them are memory; {way_out}"
         )
         yield Trap("near-duplicates across splits", text)
+
+
+def _labelled_apart(
+    pairs: Sequence[tuple[str, str]], labels_of: Mapping[str, tuple[str, ...]]
+) -> Iterator[Trap]:
+    """Equal images of two classes, whatever split they are in."""
+    apart = [pair for pair in pairs if labels_of[pair[0]] != labels_of[pair[1]]]
+    if not apart:
+        return
+    words = []
+    for image in apart[0]:
+        words.append(f"{escaped(image)} ({', '.join(map(escaped, labels_of[image]))})")
+    text = (
+        f"{counted(apart, 'pair')} of (nearly) equal images with different labels, for example "
+        f"{' and '.join(words)}: look at them; a label is wrong, or what tells them apart is small"
+    )
+    yield Trap("one image, two labels", text)
 
 
 def view_traps(proposal: Proposal, advice: Advice) -> Iterator[Trap]:

@@ -205,6 +205,18 @@ def test_defects_in_test_alone(desk: Path) -> None:
     assert loads("bottle.yaml") == {"train": 14, "val": 5, "test": 5}
 
 
+def test_one_image_in_two_classes(desk: Path) -> None:
+    two_classes(desk / "images")
+    image = (desk / "images" / "cat" / "3.png").read_bytes()
+    (desk / "images" / "dog" / "30.png").write_bytes(image)
+    document = init("images")
+    (trap,) = [one for one in document["traps"] if one["kind"] == "one image, two labels"]
+    assert trap["text"] == (
+        "1 pair of (nearly) equal images with different labels, for example cat/3.png (cat) and "
+        "dog/30.png (dog): look at them; a label is wrong, or what tells them apart is small"
+    )
+
+
 def test_names_that_are_not_utf8_and_links(desk: Path) -> None:
     two_classes(desk / "images")
     (desk / "images" / "cat" / os.fsdecode(b"fa\xe7ade.png")).write_bytes(b"x")
