@@ -65,6 +65,25 @@ def test_a_folder_gets_a_plan_in_words(desk: Path) -> None:
     assert not (desk / "home").exists()
 
 
+def test_what_a_folder_and_too_little_time_are_told(desk: Path) -> None:
+    result = CliRunner().invoke(app, ["advise", "tiles", "--no-features", "--minutes", "0.1"])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "min, and 0 were asked for" in said
+    assert "ablate init writes this as a grid file, after a look for groups of images" in said
+
+
+def test_data_beside_the_grid_file(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = desk / "tiny.yaml"
+    grid.write_text(GRID.replace("path: tiles", "path: ./tiles"))
+    monkeypatch.delenv("ABLATE_DATA")
+    monkeypatch.chdir("/")
+    result = CliRunner().invoke(app, ["advise", str(grid), "--no-features"])
+    assert result.exit_code == 0, result.output
+    assert "train 18" in result.output
+    assert "ablate init" not in result.output
+
+
 @pytest.mark.parametrize("target", ["tiles", "tiny.yaml"])
 def test_the_document_holds_a_grid_that_can_be_run(desk: Path, target: str) -> None:
     result = CliRunner().invoke(

@@ -39,6 +39,8 @@ class Target:
     task: str
     data: DataSpec
     data_dir: Path
+    is_folder: bool = False
+    """Whether images were named, and not a grid."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _of_folder(name: str, path: Path) -> Target:
     data = DataSpec.model_validate(
         {"source": "folder", "path": path.name, "split_seed": 0, "fractions": _SHARES}
     )
-    return Target(name, _task_of(path), data, path.parent)
+    return Target(name, _task_of(path), data, path.parent, is_folder=True)
 
 
 def _task_of(path: Path) -> str:

@@ -271,6 +271,19 @@ def test_a_folder_that_is_called_as_its_parts_are(desk: Path) -> None:
     assert sum(loads("part7_set.yaml").values()) == 48
 
 
+def test_several_paths_that_count_from_the_grid_file(desk: Path) -> None:
+    two_classes(desk / "images")
+    init("images")
+    draw(desk / "more", "cat/30.png", "dog/30.png")
+    grid = desk / "images.yaml"
+    text = grid.read_text()
+    grid.write_text(text.replace("path: ./images\n", "paths: [./images, ./more]\n"))
+    os.chdir("/")
+    assert sum(loads(str(grid)).values()) == 22
+    grid.write_text(text.replace("path: ./images\n", "paths: [./images, more]\n"))
+    assert request(str(grid)).data_dir is None
+
+
 def test_a_path_that_counts_from_the_grid_file_goes_before_the_data_folder(
     desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
