@@ -15,6 +15,8 @@ from ablate.workflow.init.facts import USUAL_CROP, seen_share
 from ablate.workflow.init.proposal import Proposal
 
 _FEWEST_TEST_IMAGES = 10
+_FEWEST_GROUPS_OF_A_CLASS = 3
+"""Resampling fewer groups than three shows little of how groups differ."""
 _NEARLY_ALL = 0.9
 _ENOUGH = 0.85
 """Share of the pixels from which nobody is warned."""
@@ -28,6 +30,7 @@ def score_traps(proposal: Proposal) -> Iterator[Trap]:
     yield from _small_classes(proposal)
     yield from _one_for_all(proposal)
     yield from _few_groups(proposal)
+    yield from _classes_of_few_groups(proposal)
     yield from _alike(proposal)
     looked = proposal.looked
     if looked.headers.n_all > len(looked.headers.of) + len(looked.headers.damaged):
@@ -65,6 +68,20 @@ def _small_classes(proposal: Proposal) -> Iterator[Trap]:
             f"({some(words, most=_N_NAMED)}): a single image moves such scores by tenths"
         )
         yield Trap("tiny classes in test", text)
+
+
+def _classes_of_few_groups(proposal: Proposal) -> Iterator[Trap]:
+    """Classes whose test images, however many, show one or two parts or patients."""
+    counts = proposal.dealt.n_test_groups
+    few = [name for name, n in counts.items() if 0 < n < _FEWEST_GROUPS_OF_A_CLASS]
+    if few:
+        words = [f"{escaped(name)} {counts[name]}" for name in few]
+        text = (
+            f"the test images of {counted(few, 'class')} come from fewer than "
+            f"{_FEWEST_GROUPS_OF_A_CLASS} groups ({some(words, most=_N_NAMED)}): their scores, and "
+            "macro F1, are those of so many cases, and intervals are too narrow there"
+        )
+        yield Trap("classes of few groups in test", text)
 
 
 def _one_for_all(proposal: Proposal) -> Iterator[Trap]:

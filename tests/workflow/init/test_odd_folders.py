@@ -156,6 +156,17 @@ def test_a_grid_file_elsewhere(desk: Path) -> None:
     )
 
 
+def test_a_table_beside_the_images_is_said_before(desk: Path) -> None:
+    two_classes(desk / "images", n=40)
+    (desk / "images" / "cat" / "0.png").write_bytes(b"no image")
+    result = CliRunner().invoke(app, ["init", "images", "--out", "grids/first.yaml"])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    table = said.index("the table of images goes beside them, not beside the grid file: ")
+    assert table < said.index("task: classification")
+    assert (desk / "first.csv").is_file()
+
+
 def test_a_grid_file_among_the_images(desk: Path) -> None:
     two_classes(desk / "images")
     init("images", "--out", "images/first.yaml")
@@ -203,6 +214,18 @@ def test_defects_in_test_alone(desk: Path) -> None:
         "are drawn"
     )
     assert loads("bottle.yaml") == {"train": 14, "val": 5, "test": 5}
+
+
+def test_a_class_whose_test_images_show_one_part(desk: Path) -> None:
+    ok = [f"ok/part{part}_{shot}.png" for part in range(20) for shot in range(5)]
+    bad = [f"bad/part{part}_{shot}.png" for part in range(30, 34) for shot in range(12)]
+    draw(desk / "images", *ok, *bad)
+    document = init("images")
+    (trap,) = [x for x in document["traps"] if x["kind"] == "classes of few groups in test"]
+    assert trap["text"] == (
+        "the test images of 1 class come from fewer than 3 groups (bad 1): their scores, and "
+        "macro F1, are those of so many cases, and intervals are too narrow there"
+    )
 
 
 def test_one_image_in_two_classes(desk: Path) -> None:
