@@ -13,6 +13,7 @@ from ablate.advice.grid_document import grid_document
 from ablate.advice.recommendation import Advice
 from ablate.advice.rough_cost import RoughCost, rough_cost
 from ablate.data.dataset import DataSet, load_data
+from ablate.data.layouts import SHARD_SOURCES
 from ablate.errors import DataError, SpecError, escaped
 from ablate.study.tasks import USUAL_TASK
 from ablate.study.trial import DataSpec
@@ -137,9 +138,18 @@ def _of_folder(name: str, path: Path) -> Target:
         )
     # Drawn where the folder says nothing of splits; its own splits go before.
     data = DataSpec.model_validate(
-        {"source": "folder", "path": path.name, "split_seed": 0, "fractions": _SHARES}
+        {"source": _source_of(path), "path": path.name, "split_seed": 0, "fractions": _SHARES}
     )
     return Target(name, _task_of(path), data, path.parent, is_folder=True)
+
+
+def _source_of(path: Path) -> str:
+    """By the first file that a source of shards reads; `folder` where there is none."""
+    if path.is_dir():
+        for suffix, source in SHARD_SOURCES.items():
+            if next(path.rglob(f"*{suffix}"), None) is not None:
+                return source
+    return "folder"
 
 
 def _task_of(path: Path) -> str:

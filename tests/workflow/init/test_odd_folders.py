@@ -92,6 +92,16 @@ def test_a_folder_of_other_files(desk: Path) -> None:
     )
 
 
+def test_a_folder_of_shards(desk: Path) -> None:
+    (desk / "my shards").mkdir()
+    (desk / "my shards" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
+    assert refused("my shards") == (
+        "FOLDER must hold image files, my shards holds 1 .parquet file, which source: parquet "
+        "reads as they are: `ablate advise` on the same folder says what to set, and a grid file "
+        'beside it has data: {source: parquet, path: "./my shards"}.'
+    )
+
+
 def test_one_class(desk: Path) -> None:
     draw(desk, "images/cat/1.png", "images/cat/2.png")
     assert refused("images").startswith("the images of FOLDER must have labels, 2 images")
