@@ -23,6 +23,7 @@ from torchvision.transforms.v2 import functional as F
 
 from ablate.data.augment_levels import CHANGES, CLEAN, POLICIES, strength_of
 from ablate.data.colours import jittered
+from ablate.data.image_rows import ImageRows
 from ablate.data.operations import POLICIES as OPERATION_POLICIES
 from ablate.data.warps import GREY, rotate
 from ablate.errors import CheckFailed
@@ -82,7 +83,7 @@ class _Drawn:
     is_erased: bool
 
 
-def clean(images: NDArray[np.uint8], indices: Sequence[int], *, image_size: int) -> Tensor:
+def clean(images: ImageRows, indices: Sequence[int], *, image_size: int) -> Tensor:
     """Return the middle squares of `images[indices]`.
 
     (N, side, side, 3) uint8 -> (B, 3, image_size, image_size) uint8. What val and test see, and
@@ -96,7 +97,7 @@ def clean(images: NDArray[np.uint8], indices: Sequence[int], *, image_size: int)
 
 
 def views(
-    images: NDArray[np.uint8],
+    images: ImageRows,
     indices: Sequence[int],
     *,
     policy: str,
@@ -104,7 +105,7 @@ def views(
     interpolation: str,
     seed: int,
     epoch: int,
-    fine: NDArray[np.uint8] | None = None,
+    fine: ImageRows | None = None,
 ) -> Tensor:
     """Return one augmented view of each of `images[indices]`.
 
@@ -136,7 +137,7 @@ def views(
     return drawn
 
 
-def _middle_of(source: NDArray[np.uint8], images: NDArray[np.uint8], image_size: int) -> Box:
+def _middle_of(source: ImageRows, images: ImageRows, image_size: int) -> Box:
     """The clean image's square in the pixels of `source`, which is `images` or a finer store."""
     # Both show the same square of an image, at different sides.
     scale = source.shape[1] / images.shape[1]
@@ -280,7 +281,7 @@ def _erase(view: Tensor, rng: Generator, *, scale: float) -> Tensor:
     return erased
 
 
-def _margin(images: NDArray[np.uint8], image_size: int) -> int:
+def _margin(images: ImageRows, image_size: int) -> int:
     """Pixels to the left of the middle square, as torchvision's CenterCrop counts them."""
     side = int(images.shape[1])
     if not 1 <= image_size <= side:

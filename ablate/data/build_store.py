@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.checksum import digest_of_file, sealed_json
-from ablate.data.dataset import DataSet, Split
+from ablate.data.dataset import DataSet, Split, as_stored, cropped_split
 from ablate.data.fill_stores import DONE, ImageProgress, StoreOrder, all_places, fill_stores
 from ablate.data.square import INTERPOLATIONS
 from ablate.data.store import (
@@ -105,10 +105,11 @@ def build_stores(
     for one of them. Raises DataError naming all damaged images at once, StoreError where the disk
     is too small, full or cannot be written.
     """
+    kept = as_stored(data_set)
     paths = {}
     for one in wanted:
         _check_interpolation(one.interpolation)
-        paths[one] = home / "images" / one.key(data_set.facts.fingerprint)
+        paths[one] = home / "images" / one.key(kept.facts.fingerprint)
     folder = home / "images"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,9 +119,17 @@ def build_stores(
             for path in sorted(paths.values()):
                 # Beside the folder, not in it: the folder is removed and renamed under the lock.
                 locks.enter_context(locked(path.with_suffix(".lock")))
-            return _built_or_found(data_set, paths, on_progress or _silent)
+            stores = _built_or_found(kept, paths, on_progress or _silent)
+            return {one: _seen(store, data_set) for one, store in stores.items()}
     except OSError as error:
         raise _disk_error(error, folder) from error
+
+
+def _seen(store: ImageStore, data_set: DataSet) -> ImageStore:
+    """The store with train, val and test: of the first seed, where each has its own split."""
+    if data_set.resplits is None:
+        return store
+    return store.with_sides(data_set.resplits.sides(0))
 
 
 def _built_or_found(
@@ -217,7 +226,7 @@ def _labelled(image_ids: Sequence[str], labels: NDArray[np.int64]) -> dict[str, 
 
 def _orders(data_set: DataSet, missing: Mapping[WantedImages, Path]) -> list[StoreOrder]:
     """What is to be built, with finer images as far as the data have them."""
-    train = data_set.splits["train"]
+    train = data_set.splits[cropped_split(data_set)]
     most = 0
     if any(one.fine is not None for one in missing):
         most = _most_pixels(train)  # some images are read: once for all stores
@@ -322,7 +331,7 @@ def _size_and_digest(path: Path) -> dict[str, Any]:
 
 def _check_room(data_set: DataSet, orders: Sequence[StoreOrder]) -> None:
     n_images = len(all_places(data_set))
-    n_train = len(data_set.splits["train"].labels)
+    n_train = len(data_set.splits[cropped_split(data_set)].labels)
     needed = 0
     for order in orders:
         # bytes: three channels, one byte each

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from ablate.data.each_image import for_each
 from ablate.data.grouping import group_facts, group_remarks, groups_of, with_groups
 from ablate.data.images import Look
 from ablate.data.regroup import regroup
+from ablate.data.resplits import Resplits, check_resplit, rule_of
 from ablate.data.sources import reads_path, source_of
 from ablate.data.sources._base import Collection, Item, NotAvailable, targets_of
 from ablate.data.sources._places import portable
@@ -34,7 +35,7 @@ from ablate.recipe.shown_part import USUAL_VIEW, View
 from ablate.study.image_shapes import shapes_of
 from ablate.study.record import DataFacts, GroupFacts
 from ablate.study.tasks import USUAL_TASK, task_of
-from ablate.study.trial import OF_A_PATH, SPLITS, DataSpec
+from ablate.study.trial import OF_A_PATH, SPLITS, WHOLE, DataSpec
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class DataSet:
     cut_share: float = 0.0
     """Share of the pixels outside the middle squares of the images, in [0, 1), however they are
     shown; 0 where images are drawn."""
+    resplits: Resplits | None = None
+    """Set where each seed has a split of its own: `splits` is then the first of them."""
+    whole: Split | None = None
+    """All images in the order of `resplits`; None where there is one split."""
 
 
 def load_data(
@@ -83,6 +88,8 @@ def load_data(
     )
     resolved = _portable(resolved, data_dir=data_dir)
     resolved, collection = _with_classes_and_groups(resolved, collection)
+    if resolved.is_resplit:
+        return resolved, _resplit(resolved, collection, requested_source=spec.source, task=task)
     parts, rule = _split(resolved, collection)
 
     grouped: GroupFacts | None = None
@@ -99,6 +106,63 @@ def load_data(
     facts = _facts(loaded, requested_source=spec.source)
     cut_share = _mean_cut_share(loaded.looks, USUAL_VIEW)
     return resolved, DataSet(facts, splits, _remarks(loaded, task=task), cut_share)
+
+
+def _resplit(
+    spec: DataSpec, collection: Collection, *, requested_source: str, task: str
+) -> DataSet:
+    """A data set of which each seed has a split of its own. Raises DataError."""
+    check_resplit(collection.items, spec)
+    # In the order of their ids: a split, which is a letter an image, then follows from the images.
+    items = tuple(sorted(collection.items, key=lambda item: item.image_id))
+    collection = replace(collection, items=items)
+    looks = _look_at_all({WHOLE: items})
+    hashed = _hashed({WHOLE: items})
+    n_classes = len(collection.class_names)
+    whole_fingerprint = _fingerprint(hashed, collection.class_names)
+    resplits = Resplits(spec, items, n_classes, whole_fingerprint)
+    resplits.check([0], collection.class_names)
+    parts = resplits.parts(0)
+    grouped: GroupFacts | None = None
+    if spec.group_by is not None:
+        grouped = group_facts(parts, rule=spec.group_by)
+    # Copies count as leaks where they may stand on two sides: in two folds, or anywhere.
+    images = []
+    for word, image in zip(resplits.words(), hashed, strict=True):
+        images.append(replace(image, split=word))
+    loaded = _Loaded(spec, collection, parts, rule_of(spec), grouped, looks, images)
+    facts = _facts(loaded, requested_source=requested_source)
+    facts = facts.model_copy(update={"splits": resplits.facts()})
+    splits: dict[str, Split] = {}
+    for split in SPLITS:
+        splits[split] = _as_split(parts[split], n_classes)
+    return DataSet(
+        facts,
+        splits,
+        _remarks(loaded, task=task),
+        _mean_cut_share(looks, USUAL_VIEW),
+        resplits=resplits,
+        whole=_as_split(items, n_classes),
+    )
+
+
+def as_stored(data_set: DataSet) -> DataSet:
+    """Return the data set as its images are kept: in one part where each seed has its own split.
+
+    So no image is kept twice. Its fingerprint is then that of all images, whatever the split.
+    """
+    if data_set.resplits is None or data_set.whole is None:
+        return data_set
+    fingerprint = data_set.resplits.whole_fingerprint
+    facts = data_set.facts.model_copy(update={"fingerprint": fingerprint})
+    return replace(data_set, facts=facts, splits={WHOLE: data_set.whole})
+
+
+def cropped_split(data_set: DataSet) -> str:
+    """Return the part of a data set as it is kept that crops are cut from."""
+    if WHOLE in data_set.splits:
+        return WHOLE
+    return "train"
 
 
 def _with_classes_and_groups(spec: DataSpec, collection: Collection) -> tuple[DataSpec, Collection]:
@@ -169,7 +233,7 @@ def _remarks(loaded: _Loaded, *, task: str) -> tuple[str, ...]:
     return (
         *loaded.collection.remarks,
         *missing_remarks(loaded.parts),
-        *group_remarks(loaded.groups),
+        *group_remarks(loaded.groups, are_all_tested=loaded.spec.folds is not None),
         *absent_classes(loaded.parts, loaded.collection.class_names, task=task_of(task)),
         *copies(loaded.images),
     )

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablate.checksum import sealed_json, unsealed_json
+from ablate.data.image_rows import ImageRows
 from ablate.data.store import ImageStore
 from ablate.files import write_text
 from ablate.study.record import NearDuplicate, NearDuplicates
-from ablate.study.trial import SPLITS
+from ablate.study.trial import WHOLE
 
 # Part of the file's name: an answer of an older search is left alone, and not read.
 VERSION = 1
@@ -40,14 +41,17 @@ _MOST_NAMED = 50
 def near_duplicates(store: ImageStore) -> NearDuplicates | None:
     """Return the pairs of a store's images across splits, the most alike first.
 
-    None where there are too many images to compare. Looked for once per store: the answer is kept
-    beside its images.
+    Where each seed has a split of its own any two images may stand on two sides, but for those of
+    one group. None where there are too many images to compare. Looked for once per store: the
+    answer is kept beside its images.
     """
+    if store.whole is not None:
+        store = replace(store, splits={WHOLE: store.whole}, whole=None, sides="")
     kept = store.path / KEPT
     with suppress(OSError, ValueError):  # not there, or damaged: looked for again
         return read_near_duplicates(kept)
     n_pairs = 0
-    for first, second in itertools.combinations(SPLITS, 2):
+    for first, second in _compared(store):
         n_pairs += len(store.split(first).labels) * len(store.split(second).labels)
     if n_pairs > _MOST_PAIRS:
         return None
@@ -67,6 +71,14 @@ def read_near_duplicates(path: Path) -> NearDuplicates:
     )
 
 
+def _compared(store: ImageStore) -> list[tuple[str, str]]:
+    """The splits that are compared, two by two; all images with themselves where there is one."""
+    names = tuple(store.splits)
+    if len(names) == 1:
+        return [(names[0], names[0])]
+    return list(itertools.combinations(names, 2))
+
+
 def _search(store: ImageStore) -> NearDuplicates:
     most_alike_first = sorted(_pairs(store), key=_order)
     # A symmetric image is alike both ways: once, the better way, is enough.
@@ -82,10 +94,12 @@ def _pairs(store: ImageStore) -> list[NearDuplicate]:
     coarse, mirrored = _coarse_signatures(store)
     # Coarse and grey first, all with all as one product of matrices; then the few that are left.
     pairs = []
-    for first, second in itertools.combinations(SPLITS, 2):
+    for first, second in _compared(store):
         for other, is_mirrored in ((coarse[second], False), (mirrored[second], True)):
             for i, j in _alike(coarse[first], other):
                 candidate = _Candidate(first, i, second, j, is_mirrored)
+                if not candidate.may_be_apart(store):
+                    continue
                 likeness = candidate.likeness(store)
                 if likeness >= ALIKE:
                     pairs.append(candidate.pair(store, likeness))
@@ -98,10 +112,12 @@ def _coarse_signatures(
     """Split -> signatures of its images as they are, and mirrored."""
     coarse = {}
     mirrored = {}
-    for name in SPLITS:
-        images = store.split(name).images
+    # train is only ever the first of two
+    second_of_two = {second for _, second in _compared(store)}
+    for name, split in store.splits.items():
+        images = split.images
         coarse[name] = signatures(images, size=_COARSE, is_grey=True)
-        if name != SPLITS[0]:  # train is only ever the first of two
+        if name in second_of_two:
             mirrored[name] = signatures(images[:, :, ::-1], size=_COARSE, is_grey=True)
     return coarse, mirrored
 
@@ -111,7 +127,7 @@ def _order(pair: NearDuplicate) -> tuple[float, str, str]:
     return -pair.likeness, pair.first_id, pair.second_id
 
 
-def signatures(images: NDArray[np.uint8], *, size: int, is_grey: bool) -> NDArray[np.float32]:
+def signatures(images: ImageRows, *, size: int, is_grey: bool) -> NDArray[np.float32]:
     """(N, side, side, 3) -> (N, size * size * channels): block means less their mean, of length 1.
 
     A flat image, which is like any other, becomes 0.
@@ -168,6 +184,14 @@ class _Candidate:
     second: str
     j: int
     is_mirrored: bool
+
+    def may_be_apart(self, store: ImageStore) -> bool:
+        """Whether the two are images of different splits, or may be with another seed."""
+        if self.first != self.second:
+            return True
+        groups = store.split(self.first).groups
+        # one pair once; and a group is never on two sides
+        return self.i < self.j and (groups is None or groups[self.i] != groups[self.j])
 
     def likeness(self, store: ImageStore) -> float:
         """Correlation of the finer, coloured versions."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from ablate.data.dataset import DataSet
+from ablate.data.dataset import DataSet, cropped_split
 from ablate.data.each_image import image_threads, refuse
 from ablate.data.filling import ArrayFile, Place, checksum, sound_places
 from ablate.data.square import INTERPOLATIONS, square
@@ -94,8 +94,9 @@ def _open_filling(data_set: DataSet, order: StoreOrder, files: ExitStack) -> _Fi
     for name, split in data_set.splits.items():
         arrays[name] = [open_array(name, len(split.labels), order.side)]
     if order.fine is not None:
-        n_train = len(data_set.splits["train"].labels)
-        arrays["train"].append(open_array(FINE, n_train, order.fine))
+        cropped = cropped_split(data_set)
+        n_images = len(data_set.splits[cropped].labels)
+        arrays[cropped].append(open_array(FINE, n_images, order.fine))
     done = order.partial / DONE
     there = sound_places(done, arrays)
     log = files.enter_context(done.open("a"))

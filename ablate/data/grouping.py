@@ -168,8 +168,11 @@ def groups_of(items: Sequence[Item]) -> tuple[str, ...] | None:
     return tuple(groups)
 
 
-def group_remarks(facts: GroupFacts | None) -> list[str]:
-    """Lines on the groups: how many on which side, and whether test has enough of them."""
+def group_remarks(facts: GroupFacts | None, *, are_all_tested: bool = False) -> list[str]:
+    """Lines on the groups: how many on which side, and whether test has enough of them.
+
+    `are_all_tested` where the folds of a study test every one.
+    """
     if facts is None:
         return []
     sides = _sides_in_words(facts.n_groups)
@@ -178,6 +181,8 @@ def group_remarks(facts: GroupFacts | None) -> list[str]:
         "intervals resample groups, not images"
     ]
     n_test = facts.n_groups["test"]
+    if are_all_tested:
+        n_test = facts.n_all
     if n_test < FEWEST_TEST_GROUPS:
         lines.append(
             f"warning: test has only {n_test} groups of images; scores are no surer than their "

@@ -9,6 +9,9 @@ A memory-mapped array per split:
 
 The key names everything that determines the pixels, so a store is never updated: `build_store`
 makes it whole, and it is verified on open.
+
+Where each seed of a study has a split of its own there is one array of all images, `all.npy`, and
+`fine.npy` of them all; `with_sides` makes train, val and test of it, without a copy.
 """
 
 from __future__ import annotations
@@ -27,9 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.checksum import digest_of_file, unsealed_json
+from ablate.data.image_rows import ImageRows, PickedRows
+from ablate.data.sides import SIDES, rows_of, split_fingerprint
 from ablate.errors import StoreError
 from ablate.recipe.shown_part import USUAL_VIEW, View
-from ablate.study.trial import SPLITS
+from ablate.study.trial import SPLITS, WHOLE
 from ablate.targets import Targets, targets_of_array
 
 VERSION = 1
@@ -46,16 +51,18 @@ _META_FIELDS = ("version", "fingerprint", "side", "interpolation", "class_names"
 class StoredSplit:
     """One split as arrays."""
 
-    images: NDArray[np.uint8]
+    images: ImageRows
     """(N, side, side, 3), RGB, memory-mapped and read-only."""
     labels: NDArray[np.int64]
     """(N,) positions in `class_names`; (N, C) of 0 and 1 where images have several labels."""
     image_ids: tuple[str, ...]
     groups: tuple[str, ...] | None = None
     """The group of each image; None where nothing groups them."""
-    fine: NDArray[np.uint8] | None = None
+    fine: ImageRows | None = None
     """(N, fine, fine, 3), the same squares nearer their own resolution, or None: crops of `images`
     would be resized twice, and softer than clean images."""
+    rows: NDArray[np.int64] | None = None
+    """(N,) places in `ImageStore.whole`; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +74,42 @@ class ImageStore:
     """Height and width of every image in pixels."""
     class_names: tuple[str, ...]
     splits: Mapping[str, StoredSplit]
+    """Of train, val and test; before `with_sides`, of WHOLE alone."""
+    fingerprint: str = ""
+    """64 hex digits of the images that it was built from."""
+    whole: StoredSplit | None = None
+    """All images, where the splits are rows of them."""
+    sides: str = ""
+    """What `with_sides` was given."""
+
+    @property
+    def whole_key(self) -> str:
+        """What names the pixels of clean images, whatever the split."""
+        return self.path.name.partition("-")[0]
 
     @property
     def clean_key(self) -> str:
         """What names the pixels of clean images, whether a finer train split is there or not."""
-        return self.path.name.partition("-")[0]
+        if not self.sides:
+            return self.whole_key
+        # Of this split: train of one seed is not train of another one.
+        return f"{self.whole_key}.{split_fingerprint(self.fingerprint, self.sides)[:16]}"
+
+    def with_sides(self, sides: str) -> ImageStore:
+        """Return the store of all images with train, val and test by a letter an image.
+
+        Raises StoreError where these are letters of other images.
+        """
+        if set(self.splits) != {WHOLE} or len(sides) != len(self.splits[WHOLE].labels):
+            raise StoreError(
+                f"an image store must hold all images together for a split of its own, {self.path} "
+                "does not; remove it, and it is built again."
+            )
+        whole = self.splits[WHOLE]
+        splits = {}
+        for name, letter in zip(SPLITS, SIDES, strict=True):
+            splits[name] = _picked(whole, rows_of(sides, letter), has_fine=name == SPLITS[0])
+        return dataclasses.replace(self, splits=splits, whole=whole, sides=sides)
 
     def split(self, name: str) -> StoredSplit:
         """Return train, val or test."""
@@ -80,6 +118,24 @@ class ImageStore:
     def targets(self, name: str) -> Targets:
         """The labels of train, val or test."""
         return targets_of_array(self.splits[name].labels, n_classes=len(self.class_names))
+
+
+def _picked(whole: StoredSplit, rows: NDArray[np.int64], *, has_fine: bool) -> StoredSplit:
+    groups = None
+    if whole.groups is not None:
+        groups = tuple(whole.groups[row] for row in rows)
+    fine = None
+    # crops are cut from train images alone
+    if has_fine and whole.fine is not None:
+        fine = PickedRows(whole.fine, rows)
+    return StoredSplit(
+        images=PickedRows(whole.images, rows),
+        labels=whole.labels[rows],
+        image_ids=tuple(whole.image_ids[row] for row in rows),
+        groups=groups,
+        fine=fine,
+        rows=rows,
+    )
 
 
 def store_key(
@@ -151,7 +207,7 @@ def files_of(meta: bytes) -> tuple[str, ...]:
             f"an image store must have a sound meta.json, got a damaged one ({error}); "
             "remove the store, and it is built again."
         ) from error
-    names = list(SPLITS)
+    names = list(written["splits"])
     if written.get(FINE):
         names.append(FINE)
     files = []
@@ -172,16 +228,25 @@ def locked(path: Path) -> Iterator[None]:
 def _open_store(path: Path) -> ImageStore:
     meta = _read_meta(path)
     side = int(meta["side"])
+    names: tuple[str, ...] = SPLITS
+    if WHOLE in meta["splits"]:
+        names = (WHOLE,)
     splits = {}
-    for name in SPLITS:
+    for name in names:
         splits[name] = _open_split(path / f"{name}.npy", meta["splits"][name], side=side)
     if meta.get(FINE):
         # the same images and labels as train, at another side
-        described = {**meta["splits"]["train"], **meta[FINE]}
+        described = {**meta["splits"][names[0]], **meta[FINE]}
         fine = _open_split(path / f"{FINE}.npy", described, side=int(meta[FINE]["side"]))
-        splits["train"] = dataclasses.replace(splits["train"], fine=fine.images)
+        splits[names[0]] = dataclasses.replace(splits[names[0]], fine=fine.images)
     class_names = tuple(map(str, meta["class_names"]))
-    return ImageStore(path=path, side=side, class_names=class_names, splits=splits)
+    return ImageStore(
+        path=path,
+        side=side,
+        class_names=class_names,
+        splits=splits,
+        fingerprint=str(meta["fingerprint"]),
+    )
 
 
 def _open_split(path: Path, meta: Mapping[str, Any], *, side: int) -> StoredSplit:

@@ -47,6 +47,7 @@ def file_mistakes(values: Mapping[str, Any]) -> list[Problem]:
         *_select_by_mistakes(values),
         *task_mistakes(values),
         *_class_mistakes(values),
+        *_split_mistakes(values),
         *_whole_mistakes(values),
     ]
     # Only a file that is right so far can be expanded, which is what this takes.
@@ -118,6 +119,20 @@ def _class_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
         return
     for path, text in group_mistakes(classes):
         yield ("data", "classes", *path), text
+
+
+def _split_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """A pilot chooses with one split, and each seed has a split of its own."""
+    data = mapping_or_empty(values.get("data"))
+    design = values.get("design")
+    has_pilot = bool(values.get("tune")) or (isinstance(design, dict) and "search" in design)
+    for field in ("folds", "split"):
+        if has_pilot and data.get(field) is not None:
+            yield (
+                ("data", field),
+                "must be left out beside a search or tune: what they choose by, val of one split, "
+                "is test of other seeds",
+            )
 
 
 def _whole_mistakes(values: Mapping[str, Any]) -> Iterator[Problem]:

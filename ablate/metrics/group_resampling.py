@@ -104,9 +104,13 @@ def widened(draws: NDArray[np.float64], group_of: NDArray[np.integer]) -> NDArra
     groups know it with 19 degrees of freedom (Hesterberg, 2015, The American Statistician 69,
     371-386), and fewer where some are much larger than others.
     """
-    sizes = np.bincount(group_of)
-    n_effective = sizes.sum() ** 2 / (sizes.astype(np.float64) ** 2).sum()
-    df = max(n_effective - 1, 1.0)
-    factor = stdtrit(df, _TAIL) / ndtri(_TAIL)
+    factor = t_over_z(np.bincount(group_of))
     centre = draws.mean()
     return np.asarray(centre + factor * (draws - centre), dtype=np.float64)
+
+
+def t_over_z(sizes: NDArray[np.integer]) -> float:
+    """Return the factor of `widened`; `sizes` (G,) images of each group."""
+    n_effective = sizes.sum() ** 2 / (sizes.astype(np.float64) ** 2).sum()
+    df = max(n_effective - 1, 1.0)
+    return float(stdtrit(df, _TAIL) / ndtri(_TAIL))

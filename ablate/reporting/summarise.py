@@ -322,8 +322,8 @@ def _checks(results: Results) -> list[ReportCheck]:
     n_found |= results.insight.checks()
     # A count of 0 is an answer: somebody looked. Null means that nobody did.
     n_found["files_of_several_frames"] = data.n_first_frames
-    if data.groups is not None:
-        n_found["groups_of_test"] = data.groups.n_groups["test"]
+    if data.n_tested_groups is not None:
+        n_found["groups_of_test"] = data.n_tested_groups
     for split in ("val", "test"):
         counts: Sequence[int] = data.class_counts.get(split, ())
         n_found[f"classes_absent_from_{split}"] = counts.count(0)

@@ -22,6 +22,7 @@ from ablate.study.confirmation import Confirmation
 from ablate.study.image_shapes import ImageShapes
 from ablate.study.pilot_record import Pilot, Stage
 from ablate.study.question import Question
+from ablate.study.trial import WHOLE
 
 __all__ = [
     "FEWEST_TEST_GROUPS",
@@ -31,6 +32,7 @@ __all__ = [
     "GroupFacts",
     "NearDuplicate",
     "NearDuplicates",
+    "SplitsFacts",
     "StudyRecord",
 ]
 FEWEST_TEST_GROUPS = 12
@@ -91,6 +93,23 @@ class GroupFacts(BaseModel):
         return f"{self.smallest:,} to {self.largest:,} images"
 
 
+class SplitsFacts(BaseModel):
+    """Splits that differ between the seeds of a study: cross-validation, or drawn again for each."""
+
+    model_config = _FROZEN
+    n_folds: int | None
+    """None where each seed draws its split by fractions."""
+    n_images: int
+    """Of all splits together; every one may be train, val and test in turn."""
+    n_splits: int = 0
+    """Seeds of the study, each with a split of its own; 0 before anybody has counted."""
+    n_tested: int = 0
+    """Images that some seed tests."""
+    fewest_tests: int = 0
+    most_tests: int = 0
+    """Seeds that test an image."""
+
+
 class DataFacts(BaseModel):
     """Where the images came from and what they are."""
 
@@ -141,6 +160,8 @@ class DataFacts(BaseModel):
     """None where nobody looked, or where images are drawn and have no files."""
     groups: GroupFacts | None = None
     """None where nothing groups the images."""
+    splits: SplitsFacts | None = None
+    """Set where each seed has a split of its own: counts by split are then those of the first."""
 
     @property
     def n_images(self) -> dict[str, int]:
@@ -150,6 +171,32 @@ class DataFacts(BaseModel):
         if self.image_counts:
             return self.image_counts
         return {split: sum(counts) for split, counts in self.class_counts.items()}
+
+    @property
+    def n_in_views(self) -> dict[str, int]:
+        """Images of each split; also of WHOLE, where clean views are of all images together."""
+        if self.splits is None:
+            return self.n_images
+        return {**self.n_images, WHOLE: self.splits.n_images}
+
+    @property
+    def test_counts(self) -> tuple[int, ...]:
+        """Images of each class that test scores are made of; empty where nobody counted."""
+        splits = self.splits
+        if splits is None or splits.n_folds is None or splits.n_tested < splits.n_images:
+            return self.class_counts.get("test", ())
+        # Folds that test every image: all that there are.
+        return tuple(map(sum, zip(*self.class_counts.values(), strict=True)))
+
+    @property
+    def n_tested_groups(self) -> int | None:
+        """Groups that test scores are made of; None where nothing groups the images."""
+        if self.groups is None:
+            return None
+        # Folds test every group in turn.
+        if self.splits is not None and self.splits.n_folds is not None:
+            return self.groups.n_all
+        return self.groups.n_groups["test"]
 
     @property
     def of_train(self) -> tuple[int, ...]:
@@ -165,9 +212,9 @@ class DataFacts(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Data sets without groups or shapes keep the text that former versions wrote."""
+        """Data sets without groups, shapes and own splits keep the text of former versions."""
         values: dict[str, Any] = handler(self)
-        for name in ("groups", "shapes"):
+        for name in ("groups", "shapes", "splits"):
             if values.get(name) is None:
                 values.pop(name, None)
         return values

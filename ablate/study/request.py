@@ -75,6 +75,9 @@ class TrialRequest(BaseModel):
     folder: Path
     """Where the attempt's files go: exists and is empty."""
     compute: Compute
+    sides: str | None = None
+    """A letter for each image of the store, see `data.sides`, where the trial has a split of its
+    own; None where the store has train, val and test."""
     cache: CacheSpec | None = None
     """None: the whole network runs uncut, the slow path that proves the fast one. A bound of 0 GB
     cuts it, and shares nothing."""

@@ -31,6 +31,9 @@ from ablate.study.tasks import is_lower_better, task_names
 from ablate.study.words import OneOf
 
 SPLITS = ("train", "val", "test")
+WHOLE = "all"
+"""What stands in the place of a split for all images together, of which each seed has a split of
+its own."""
 TaskName = Annotated[str, OneOf(task_names)]
 """The name of a registered task; see `ablate.study.tasks`."""
 # Above it a value counts as infinite; see `is_score`.
@@ -101,7 +104,25 @@ class Sizes(BaseModel):
     test: Images | None = None
 
 
-_CAME_LATER = ("group_by", "split_by", "view", "crop_share", "paths", "columns")
+FEWEST_FOLDS = 3
+"""One is test, one is val, and something must be left to train on."""
+_CAME_LATER = (
+    "group_by",
+    "split_by",
+    "view",
+    "crop_share",
+    "paths",
+    "columns",
+    "folds",
+    "split",
+)
+_BESIDE_FOLDS = {
+    "fractions": "folds are of equal size",
+    "sizes": "folds test every image once",
+    "split_by": "folds are drawn, not cut in the order of time",
+    "split": "folds already give each seed another split",
+}
+"""Field -> why it cannot stand beside `folds`."""
 OF_A_PATH = ("path", "paths", "columns")
 """Fields of `DataSpec` for sources that read files of one's own."""
 
@@ -180,6 +201,47 @@ class DataSpec(BaseModel):
         "own, 0.875 of most; whole images (view: squash or pad) take none",
     )
 
+    folds: int | None = Field(
+        None,
+        ge=FEWEST_FOLDS,
+        le=100,
+        strict=True,
+        description="cross-validation: the r-th of the seeds tests fold r of so many, its val is "
+        "the next fold, train the rest; a new shuffle after each round; needs split_seed; see "
+        "below",
+    )
+    split: Literal["per_seed"] | None = Field(
+        None,
+        description="per_seed: each of the seeds draws its own train, val and test, by fractions and "
+        "split_seed + its place; null: one split for all seeds",
+    )
+
+    @property
+    def is_resplit(self) -> bool:
+        """Whether each seed has a split of its own."""
+        return self.folds is not None or self.split is not None
+
+    @model_validator(mode="after")
+    def _check_resplit(self) -> DataSpec:
+        if self.folds is not None:
+            for field, why in _BESIDE_FOLDS.items():
+                if getattr(self, field) is not None:
+                    raise ValueError(f"{field} must be left out beside folds: {why}")
+        if self.split is not None and self.split_by is not None:
+            raise ValueError(
+                "split_by must be left out beside split: per_seed: time draws one split alone"
+            )
+        if self.split is not None and self.fractions is None:
+            raise ValueError(
+                "fractions must be set beside split: per_seed, got null: each seed draws by them"
+            )
+        if self.is_resplit and self.split_seed is None:
+            what = "folds" if self.split is None else "split: per_seed"
+            raise ValueError(
+                f"split_seed must be set beside {what}, got null; any whole number will do"
+            )
+        return self
+
     @model_validator(mode="after")
     def _check_paths(self) -> DataSpec:
         if self.path is not None and self.paths is not None:
@@ -244,6 +306,17 @@ class Trial(BaseModel):
     select_by: str
     """Metric key on val that picks the best epoch, e.g. `val/accuracy`."""
     seed: int
+    split_fingerprint: str | None = None
+    """64 hex digits over the images of train, val and test, where each seed has a split of its own;
+    None where `data_fingerprint` says it all."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Trials of studies with one split keep the text that former versions wrote."""
+        values: dict[str, Any] = handler(self)
+        if values.get("split_fingerprint") is None:
+            values.pop("split_fingerprint", None)
+        return values
 
     # Kept: a study of 20,000 trials asks for the ids of each of them many times.
     @cached_property
@@ -281,6 +354,9 @@ class Trial(BaseModel):
         }
         if seed is not None:
             parts["seed"] = _json(seed)
+        # With the seed, never with the arm: all replicates of an arm are one arm.
+        if seed is not None and self.split_fingerprint is not None:
+            parts["split_fingerprint"] = _json(self.split_fingerprint)
         # Joined by hand from texts that are kept: to dump a recipe costs more than all the rest.
         return "{" + ",".join(f'"{key}":{parts[key]}' for key in sorted(parts)) + "}"
 

@@ -119,6 +119,13 @@ class Targets(Protocol):
         """
         ...
 
+    def deal_folds(self, keys: Sequence[SortKey], n_folds: int) -> NDArray[np.int64]:
+        """Return (N,) the fold of each image: equal folds, each class in the same proportion.
+
+        Images come in the order of their `keys`.
+        """
+        ...
+
     def columns(self) -> dict[str, NDArray[np.integer]]:
         """Columns of a predictions file."""
         ...

@@ -32,13 +32,28 @@ def deal_groups(
     `counts` (G, C) images of each class, `shares` (P,) sum to 1. Groups of about one size come in
     the order of their `keys`, large ones first, as small ones can even out what they leave.
     """
-    # In steps of two: by exact size the order, and so the split, would be the same for every seed.
-    magnitudes = np.frexp(counts.sum(axis=1))[1]
-    order = sorted(range(len(counts)), key=lambda group: (-magnitudes[group], keys[group]))
+    order = _large_first(counts, keys)
     part_of = deal_in_order(counts, shares, order)
     if counts.size <= _MOST_CELLS:
         part_of = _improved(_Balance.of(counts, shares), part_of, order)
     return part_of
+
+
+def deal_group_folds(
+    counts: NDArray[np.int64], n_folds: int, keys: Sequence[SortKey]
+) -> NDArray[np.int64]:
+    """Return the fold (G,) of each group; arguments as in `deal_groups`.
+
+    No fold has a part of its own to play, so nothing is moved afterwards: each is train, val and
+    test in turn.
+    """
+    return deal_in_order(counts, [1 / n_folds] * n_folds, _large_first(counts, keys))
+
+
+def _large_first(counts: NDArray[np.int64], keys: Sequence[SortKey]) -> list[int]:
+    # In steps of two: by exact size the order, and so the split, would be the same for every seed.
+    magnitudes = np.frexp(counts.sum(axis=1))[1]
+    return sorted(range(len(counts)), key=lambda group: (-magnitudes[group], keys[group]))
 
 
 def deal_in_order(

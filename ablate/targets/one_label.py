@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.targets._base import Label, SortKey
+from ablate.targets.equal_folds import equal_folds
 from ablate.targets.proportional_allocation import allocate
 
 
@@ -115,6 +116,13 @@ class OneLabel:
                 part_of[rows[start : start + n]] = part
             n_dealt = n_dealt + n_of_class
         return part_of
+
+    def deal_folds(self, keys: Sequence[SortKey], n_folds: int) -> NDArray[np.int64]:
+        """See `Targets`."""
+        in_order = np.array(sorted(range(len(self)), key=keys.__getitem__), dtype=np.int64)
+        fold_of = np.empty(len(self), dtype=np.int64)
+        fold_of[in_order] = equal_folds(self.array[in_order], n_folds)
+        return fold_of
 
     def _members(self, keys: Sequence[SortKey]) -> list[NDArray[np.int64]]:
         """The rows of each class that has images, in the order of their keys."""

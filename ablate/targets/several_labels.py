@@ -112,6 +112,10 @@ class SeveralLabels:
         part_of[part_of >= len(shares)] = -1
         return part_of
 
+    def deal_folds(self, keys: Sequence[SortKey], n_folds: int) -> NDArray[np.int64]:
+        """See `Targets`."""
+        return self.deal(keys, [1 / n_folds] * n_folds, total=None)
+
     def columns(self) -> dict[str, NDArray[np.integer]]:
         """See `Targets`."""
         # int8: a table of 100 classes would be eight times as large for nothing

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ablate.data.store import ImageStore, open_store
+from ablate.data.store import ImageStore
 from ablate.model.network import Network, build_network
 from ablate.recipe.policy import policy_word
 from ablate.recipe.strategy import phases_of
@@ -26,6 +26,7 @@ from ablate.training.loop.active_phase import ActivePhase, open_phase
 from ablate.training.loop.fit import recorded_batches
 from ablate.training.loop.held_to import held_to
 from ablate.training.loop.step import TrainingSetup, autocast, train_batch
+from ablate.training.request_images import images_of
 from ablate.training.tasks import TrainTargets, make_task
 from ablate.training.transfer.record_source import record_source
 
@@ -63,7 +64,7 @@ def lr_range(request: TrialRequest, *, lowest: float, highest: float, n_steps: i
     recipe = request.trial.recipe
     compute = request.compute.of(recipe)
     torch.set_num_threads(compute.threads)
-    store = open_store(request.store_path)
+    store = images_of(request)
     # The phases before it are not trained: the last one starts from the pretrained weights.
     setup = _setup(request, store, compute)
     active = _open_last_phase(request, store, setup)

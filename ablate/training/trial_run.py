@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ablate.data.store import ImageStore, open_store
+from ablate.data.store import ImageStore
 from ablate.errors import CheckFailed, TrialError
 from ablate.model.kept_probe import keep_probe, probe_key, take_probe
 from ablate.model.network import Network, build_network
@@ -40,6 +40,7 @@ from ablate.training.loop.folding import fold
 from ablate.training.loop.step import TrainingSetup, autocast
 from ablate.training.machine import memory
 from ablate.training.machine.depthwise import detour_depthwise_backward
+from ablate.training.request_images import images_of
 from ablate.training.tasks import TrainTargets, make_task
 from ablate.training.transfer.record_source import record_source
 from ablate.training.trial_files import FILES, store_delta, store_description, store_predictions
@@ -127,7 +128,7 @@ def _run(request: TrialRequest, emit: EmitEpoch, *, micro_batch: int) -> TrialOu
     torch.set_num_threads(compute.threads)
     memory.reset_peak(compute.device)
 
-    store = open_store(request.store_path)
+    store = images_of(request)
     key = _probe_key(request, compute)
     network = _network_for(request, store, compute, key=key)
     setup = _setup_for(request, store, compute, micro_batch=micro_batch)

@@ -35,14 +35,16 @@ def test_a_store_holds_every_image_of_every_split(data_set: DataSet, tmp_path: P
         stored = built.split(name)
         assert stored.image_ids == split.image_ids
         np.testing.assert_array_equal(stored.labels, split.labels)
-        assert (stored.images.shape, stored.images.dtype) == (
+        images = stored.images
+        assert isinstance(images, np.ndarray)
+        assert (images.shape, images.dtype) == (
             (len(split.labels), 16, 16, 3),
             np.uint8,
         )
         for i in range(len(split.labels)):
             expected = square(split.read(i), side=16, resample=Image.Resampling.BICUBIC)
-            np.testing.assert_array_equal(stored.images[i], expected)
-    assert not built.split("train").images.flags.writeable
+            np.testing.assert_array_equal(images[i], expected)
+        assert not images.flags.writeable
 
 
 @pytest.mark.parametrize("size", [(24, 18), (17, 40), (30, 30), (13, 9), (160, 161), (16, 16)])
@@ -291,11 +293,9 @@ def test_a_finer_train_split_holds_the_same_squares_with_more_pixels(
     assert plain.split("train").fine is None
     assert (built.path.name, built.clean_key) == (f"{plain.path.name}-12", plain.clean_key)
     train = built.split("train")
-    assert (
-        train.fine is not None
-        and train.fine.shape == (len(train.labels), 12, 12, 3)
-        and not train.fine.flags.writeable
-    )
+    assert isinstance(train.fine, np.ndarray)
+    assert train.fine.shape == (len(train.labels), 12, 12, 3)
+    assert not train.fine.flags.writeable
     for i in range(len(train.labels)):
         np.testing.assert_array_equal(
             train.fine[i],

@@ -39,9 +39,13 @@ def images(n: int) -> list[Mapping[str, Any]]:
     return [{"bytes": png(i), "path": f"part{i // 2}_{i}.png"} for i in range(n)]
 
 
+Columns = Mapping[str, Sequence[Any]]
+"""Name of a column -> its values."""
+
+
 def write(
     path: Path,
-    columns: Mapping[str, Sequence[Any]],
+    columns: Columns,
     features: Mapping[str, Any] | None = None,
     *,
     rows: int = 4,
@@ -66,7 +70,7 @@ def collect(data_dir: Path, **columns: str) -> Collection:
 
 def message(
     data_dir: Path,
-    columns: Mapping[str, Sequence[Any]],
+    columns: Columns,
     features: Mapping[str, Any] | None = None,
     **named: str,
 ) -> str:
@@ -104,7 +108,7 @@ def test_columns_are_found_by_what_they_hold(tmp_path: Path) -> None:
 
 def test_columns_are_named_where_several_could_be_meant(tmp_path: Path) -> None:
     features = {"img": IMAGE, "fine": CLASS_LABEL, "coarse": CLASS_LABEL}
-    columns = {"img": images(3), "fine": [0, 1, 2], "coarse": [1, 1, 0]}
+    columns: Columns = {"img": images(3), "fine": [0, 1, 2], "coarse": [1, 1, 0]}
     assert message(tmp_path, columns, features) == (
         "a table must have a column of labels, train.parquet has img, fine, coarse; say which is "
         "meant with data.columns, e.g. {label: fine}."
@@ -146,7 +150,7 @@ def test_labels_without_names_of_classes(
 )
 def test_several_labels(tmp_path: Path, feature: Any) -> None:
     features = {"image": IMAGE, "labels": feature}
-    columns = {"image": images(3), "labels": [[2, 0], [], [1]]}
+    columns: Columns = {"image": images(3), "labels": [[2, 0], [], [1]]}
     write(tmp_path / "set" / "0.parquet", columns, features)
     found = parquet.collect_several_labels(SPEC, data_dir=tmp_path)
     assert (found.class_names, [item.label for item in found.items]) == (
@@ -156,7 +160,7 @@ def test_several_labels(tmp_path: Path, feature: Any) -> None:
 
 
 def test_splits_and_groups_from_columns(tmp_path: Path) -> None:
-    columns = {
+    columns: Columns = {
         "image": images(18),
         "label": [0, 1] * 9,
         "split": ["train"] * 6 + ["validation"] * 6 + ["test"] * 6,
@@ -345,7 +349,7 @@ def test_pages_that_need_much_memory_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet, "_LARGE_PAGE", 1_000_000)
-    columns = {"image": images(40), "label": [0, 1] * 20}
+    columns: dict[str, Sequence[Any]] = {"image": images(40), "label": [0, 1] * 20}
     write(tmp_path / "set" / "a.parquet", columns, rows=1000)
     assert collect(tmp_path).remarks == ()
     columns["image"] = noise(40, 500_000)
@@ -358,12 +362,14 @@ def test_pages_that_need_much_memory_are_said(
 
 def test_rows_in_order_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.parquet", {"image": noise(60, 500_000)}, rows=30)
-    opened = []
-    monkeypatch.setattr(
-        ImageColumn,
-        "_stretches",
-        lambda self, group, real=ImageColumn._stretches: opened.append(group) or real(self, group),
-    )
+    opened: list[Any] = []
+    real = ImageColumn._stretches
+
+    def stretches(self: ImageColumn, group: Any) -> Any:
+        opened.append(group)
+        return real(self, group)
+
+    monkeypatch.setattr(ImageColumn, "_stretches", stretches)
     images = column(path, Kept(most=9_000_000))
     for row in range(60):
         images.fetch(row)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.data.dataset import load_data
+from ablate.data.dataset import DataSet, load_data
 from ablate.data.sources import source_of
 from ablate.errors import DataError
 from ablate.study.trial import DataSpec, Fractions
@@ -52,9 +52,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return one
 
 
-def load(name: str, data_dir: Path, *, task: str = "classification") -> object:
+def load(name: str, data_dir: Path, *, task: str = "classification") -> DataSet:
+    """The images that the source gives, split."""
     spec = DataSpec(source=name, split_seed=0, fractions=HALVES)
-    return load_data(spec, data_dir=data_dir, allow_fallback=False, task=task)
+    return load_data(spec, data_dir=data_dir, allow_fallback=False, task=task)[1]
 
 
 def message(name: str, data_dir: Path, *, task: str = "classification") -> str:
@@ -118,7 +119,7 @@ def collect(spec, *, data_dir):
 
 def test_a_source_of_a_package_is_used_by_its_name(install: Install, tmp_path: Path) -> None:
     install("shells", GOOD)
-    _, data = load("shells", tmp_path)  # type: ignore[misc]
+    data = load("shells", tmp_path)
     assert (data.facts.source, data.facts.title) == ("shells", "Shells")
     assert data.facts.class_names == ("mussel", "snail")
 
@@ -218,7 +219,7 @@ def test_what_no_source_may_hand_over(
 @pytest.mark.parametrize("wrong", ['"L", (4, 4), i', '"RGB", (0, 4)'])
 def test_an_image_that_is_none(install: Install, tmp_path: Path, wrong: str) -> None:
     install("shells", GOOD.replace('"RGB", (4, 4), (i, 0, 0)', wrong))
-    _, data = load("shells", tmp_path)  # type: ignore[misc]
+    data = load("shells", tmp_path)
     with pytest.raises(DataError) as error:
         data.splits["train"].read(0)
     got = "4 x 4 of mode L" if "L" in wrong else "0 x 4 of mode RGB"

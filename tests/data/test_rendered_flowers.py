@@ -89,8 +89,10 @@ def test_a_linear_probe_lands_where_arms_can_differ(tmp_path: Path) -> None:
 
     built = build_store(load(), home=tmp_path, side=146, interpolation="bicubic")
     train, val = built.split("train"), built.split("val")
-    probe = LogisticRegression(max_iter=500).fit(features(train.images), train.labels)
-    macro_f1 = f1_score(val.labels, probe.predict(features(val.images)), average="macro")
+    probe = LogisticRegression(max_iter=500).fit(features(np.asarray(train.images)), train.labels)
+    macro_f1 = f1_score(
+        val.labels, probe.predict(features(np.asarray(val.images))), average="macro"
+    )
     assert 0.75 <= macro_f1 <= 0.85
 
 

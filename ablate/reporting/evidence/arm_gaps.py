@@ -136,7 +136,12 @@ def _judged_together(
     is_lower_better = is_better_when_low(metric)
     judged = judge_gaps(values, alpha=alpha, margin=margin, is_lower_better=is_lower_better)
     # +1 and -1: the weights of a gap have a square of 2
-    design = Design(square=2.0, rank=span.rank, alpha=error_of_each(values, alpha=alpha))
+    design = Design(
+        square=2.0,
+        rank=span.rank,
+        alpha=error_of_each(values, alpha=alpha),
+        has_own_splits=record.data.splits is not None,
+    )
     answers = {}
     for pair, answer in zip(pairs, judged, strict=True):
         n_seeds = seeds_until_settled(answer, design, margin=margin, n_planned=len(record.seeds))

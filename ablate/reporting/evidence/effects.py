@@ -271,7 +271,12 @@ class _OneMetric:
         for contrast, answer in zip(contrasts, judged, strict=True):
             weights = contrast.weights(len(self.scores))
             # from the weights of the whole contrast, holes or not: it is what a repeat would have
-            design = Design(float(weights @ weights), span.rank, alpha / max(n_known, 1))
+            design = Design(
+                float(weights @ weights),
+                span.rank,
+                alpha / max(n_known, 1),
+                has_own_splits=self.record.data.splits is not None,
+            )
             answers.append(_Answer(answer, design))
         return answers
 

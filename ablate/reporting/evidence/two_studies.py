@@ -54,7 +54,7 @@ def compare_studies(first: PublishedStudy, second: PublishedStudy) -> StudyCompa
     frames = (trial_frame(first), trial_frame(second))
     shared = shared_arms(first.record, second.record)
     # equal data: then a seed draws the same images in both
-    is_paired = first.record.data.fingerprint == second.record.data.fingerprint
+    is_paired = _are_same_draws(first.record, second.record)
     metrics = judged_metrics(first.record)
     rows = []
     for arm in shared:
@@ -71,6 +71,16 @@ def compare_studies(first: PublishedStudy, second: PublishedStudy) -> StudyCompa
         champions=(best_of_first, best_of_second),
         rank_agreement=_agreement(table, metrics[0]),
     )
+
+
+def _are_same_draws(first: StudyRecord, second: StudyRecord) -> bool:
+    if first.data.fingerprint != second.data.fingerprint:
+        return False
+    if first.data.splits is None:
+        return True
+    # The place of a seed decides its split: one has to begin with the seeds of the other.
+    n_shared = min(len(first.seeds), len(second.seeds))
+    return first.seeds[:n_shared] == second.seeds[:n_shared]
 
 
 def _champion_name(record: StudyRecord, trials: pd.DataFrame) -> str:

@@ -31,7 +31,8 @@ class ClassRows(Protocol):
 def class_table(
     of_seeds: Sequence[Any], record: StudyRecord, *, scores: Sequence[str]
 ) -> pd.DataFrame:
-    """One row per class: class, `scores`, support (images in test).
+    """One row per class: class, `scores`, support (images in test; with splits
+    of the seeds' own, those of all seeds together).
 
     `of_seeds` hold each score as (C,), NaN where it is not defined; rows are means over the rest.
     """
@@ -41,6 +42,8 @@ def class_table(
         columns[name] = mean_where_defined(by_seed)
     # All seeds are scored on the same images; `predictions.read` checks it.
     columns["support"] = of_seeds[0].support
+    if record.data.splits is not None:
+        columns["support"] = np.sum([of_seed.support for of_seed in of_seeds], axis=0)
     return pd.DataFrame(columns)
 
 

@@ -31,6 +31,8 @@ class LabelReading:
     """Test images of which every class is right."""
     n_called: int
     """Classes called, over all test images."""
+    n_images: int
+    """Of test."""
     resampled: Draws
 
 
@@ -61,6 +63,7 @@ def read(held_out: HeldOut, record: StudyRecord) -> LabelReading:  # noqa: ARG00
         wrong_together=together - _pairs(is_called & is_positive),
         n_exact=int((is_called == is_positive).all(axis=1).sum()),
         n_called=int(is_called.sum()),
+        n_images=len(labels),
         resampled=of_test(_resampled(held_out, probabilities, ranking)),
     )
 

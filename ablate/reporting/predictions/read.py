@@ -10,18 +10,16 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ablate.errors import CheckFailed, StoreError
 from ablate.metrics import SCORING
-from ablate.metrics.group_resampling import group_weights
-from ablate.metrics.resampling import image_weights
 from ablate.reporting.evidence.frames import run_of_trial
 from ablate.reporting.predictions import READERS
 from ablate.reporting.predictions._base import Draws, HeldOut, Reading
+from ablate.reporting.predictions.pooled_votes import HELD_OUT, Pooled, Votes
+from ablate.reporting.predictions.redrawn import moved_away, resampling_of
 from ablate.study.arm_record import arms_by_id
 from ablate.study.record import StudyRecord
-from ablate.targets import Targets
 from ablate.targets.codecs import CODECS, SplitPredictions
 from ablate.tracking.events import TrialState
 from ablate.tracking.records import PublishedRun, PublishedStudy
@@ -29,26 +27,6 @@ from ablate.tracking.records import PublishedRun, PublishedStudy
 Predictions = Callable[[PublishedRun], pd.DataFrame]
 """Reads a run's predictions: columns split, image_id and those of the task's codec."""
 Kind = TypeVar("Kind")
-# val first, as reports list splits; both were never trained on
-HELD_OUT = ("val", "test")
-_N_DRAWS = 400
-"""Resamples of the test images: an SD over so many is known to 3.5 %."""
-_MOST_WEIGHTS = 40_000_000
-"""Draws times images: 160 MB in float32, which all runs of a study share."""
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """What all complete trials say of the images of a split that none of them was trained on."""
-
-    split: str
-    image_ids: tuple[str, ...]
-    labels: NDArray[np.int64]
-    """(N,)"""
-    probabilities: NDArray[np.float64]
-    """(N, C) mean over the trials."""
-    votes: NDArray[np.int64]
-    """(N, C) trials that predict the class."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +37,11 @@ class Readings:
     """(arm_id, seed) -> what the task's reader made of the run."""
     pooled: tuple[Pooled, ...]
     """Splits that were stored, val first; none where runs do not vote for one class per image."""
+    factors: Mapping[int, float] = field(default_factory=dict)
+    """Seed -> by how much its resampled scores must move away from their mean; 1 where it is not in
+    it."""
+    repeats: float = 0.0
+    """Of groups that several seeds test, see `metrics.split_resampling.repeats`; 0 without."""
 
     def of_arm(self, arm_id: str, seeds: Sequence[int], kind: type[Kind]) -> list[Kind]:
         """What was read of an arm's runs, in the order of `seeds`; all are of the task's `kind`."""
@@ -72,40 +55,40 @@ class Readings:
     @property
     def resampled(self) -> Mapping[tuple[str, int], Draws]:
         """(arm_id, seed) -> metric -> (draws,) scores on resampled test images."""
-        return {key: reading.resampled for key, reading in self.runs.items()}
+        resampled = {}
+        for (arm_id, seed), reading in self.runs.items():
+            factor = self.factors.get(seed, 1.0)
+            resampled[arm_id, seed] = moved_away(reading.resampled, factor)
+        return resampled
 
 
 def read_study(study: PublishedStudy, predictions: Predictions) -> Readings:
     """Read the predictions of each complete run once.
 
-    Raises CheckFailed where runs were scored on different images.
+    Raises CheckFailed where runs were scored on different images: all of them, or those of a seed
+    where each has a split of its own.
     """
     record = study.record
     reader = READERS[record.task]
     # runs are read one after another and only their digests kept: all predictions of a study at
     # once would not fit into memory
     images = _SameImages()
-    sums: dict[str, _VoteSum] = {}
-    weights: NDArray[np.float32] | None = None
+    votes = Votes(is_own_split=record.data.splits is not None)
+    resampling = resampling_of(record)
     readings: dict[tuple[str, int], Reading] = {}
     for key, run, frame in _frames(study, predictions):
         splits = _held_out(frame, run, record)
+        _, seed = key
         for name, of_split in splits.items():
             # pairs by seed and pooled votes both take for granted that rows are the same images
-            images.check(of_split, run, split=name)
+            images.check(of_split, run, split=name, seed=resampling.seed_of(seed))
             if reader.is_pooled:
-                sums.setdefault(name, _VoteSum.of(of_split)).add(of_split)
+                votes.add(of_split, split=name, seed=seed)
         # Drawn once, from the first run's labels: the same draw for every run keeps them paired.
-        group_of = _group_of(splits["test"])
-        if weights is None:
-            weights = _weights(splits["test"].targets, group_of)
-        held_out = HeldOut(splits["test"], splits.get("val"), weights, group_of)
+        drawn = resampling.of(splits["test"], seed=seed)
+        held_out = HeldOut(splits["test"], splits.get("val"), drawn.weights, drawn.group_of)
         readings[key] = reader.read(held_out, record)
-    pooled = []
-    for name in HELD_OUT:
-        if name in sums:
-            pooled.append(sums[name].pooled(name))
-    return Readings(readings, tuple(pooled))
+    return Readings(readings, votes.pooled(), resampling.factors(), resampling.repeats())
 
 
 def _frames(
@@ -171,50 +154,22 @@ def split_scores(rows: pd.DataFrame, record: StudyRecord) -> dict[str, float]:
 class _SameImages:
     """The images and labels that the first run was scored on, by split."""
 
-    first: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Split -> digest of its images and labels, and the id of the run."""
+    first: dict[tuple[str, int | None], tuple[str, str]] = field(default_factory=dict)
+    """Split, and seed where each has its own -> digest of its images and labels, id of the run."""
 
-    def check(self, predictions: SplitPredictions, run: PublishedRun, *, split: str) -> None:
+    def check(
+        self, predictions: SplitPredictions, run: PublishedRun, *, split: str, seed: int | None
+    ) -> None:
         """Raises CheckFailed where a run's images, or their labels, are others than before."""
         digest = _digest(predictions)
         # the first run sets what is right: nothing else says which images a study has
-        known, run_id = self.first.setdefault(split, (digest, run.run_id))
+        known, run_id = self.first.setdefault((split, seed), (digest, run.run_id))
         if digest != known:
+            which = "of a study" if seed is None else f"with seed {seed}"
             raise CheckFailed(
-                f"runs of a study must be scored on the same {split} images and labels, those of "
+                f"runs {which} must be scored on the same {split} images and labels, those of "
                 f"run {run.run_id} differ from those of {run_id}"
             )
-
-
-@dataclass
-class _VoteSum:
-    """The sum of what runs said of the classes of one split's images."""
-
-    image_ids: Sequence[str]
-    targets: Targets
-    probabilities: NDArray[np.float64]
-    votes: NDArray[np.int64]
-    n_runs: int = field(default=0)
-
-    @classmethod
-    def of(cls, predictions: SplitPredictions) -> _VoteSum:
-        """No run was added yet."""
-        # sums, not a list of arrays: hundreds of runs cost what one costs
-        shape = predictions.outputs.shape
-        votes = np.zeros(shape, dtype=np.int64)
-        return cls(predictions.image_ids, predictions.targets, np.zeros(shape), votes)
-
-    def add(self, predictions: SplitPredictions) -> None:
-        """Add a run's probabilities, and its vote for one class of each image."""
-        self.probabilities += predictions.outputs.astype(np.float64)
-        self.votes[np.arange(len(self.votes)), predictions.outputs.argmax(axis=1)] += 1
-        self.n_runs += 1
-
-    def pooled(self, split: str) -> Pooled:
-        """The mean over the runs."""
-        image_ids = tuple(map(str, self.image_ids))
-        mean = self.probabilities / self.n_runs
-        return Pooled(split, image_ids, self.targets.array, mean, self.votes)
 
 
 def _digest(predictions: SplitPredictions) -> str:
@@ -224,21 +179,3 @@ def _digest(predictions: SplitPredictions) -> str:
     groups = "\n".join(predictions.groups or ()).encode()
     content = image_ids + predictions.targets.array.tobytes() + groups
     return hashlib.sha256(content).hexdigest()
-
-
-def _group_of(predictions: SplitPredictions) -> NDArray[np.int64] | None:
-    """(N,) number of each image's group; None where nothing groups them."""
-    if predictions.groups is None:
-        return None
-    names = np.array(list(map(str, predictions.groups)), dtype=object)
-    _, group_of = np.unique(names, return_inverse=True)
-    return np.asarray(group_of.ravel(), dtype=np.int64)
-
-
-def _weights(targets: Targets, group_of: NDArray[np.int64] | None) -> NDArray[np.float32]:
-    """Resamples of the test images, or of their groups; fewer where there are very many images."""
-    # 100 draws at least: fewer would leave intervals to chance
-    n_draws = int(np.clip(_MOST_WEIGHTS // len(targets), 100, _N_DRAWS))
-    if group_of is not None:
-        return group_weights(group_of, n_draws=n_draws, seed=0)
-    return image_weights(targets, n_draws=n_draws, seed=0)

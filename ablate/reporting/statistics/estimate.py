@@ -33,6 +33,8 @@ class Estimate:
     n_seeds: int
     n_cells_left_out: int
     """Matched cells that a failed trial took away."""
+    se_own: float = 0.0
+    """Part of `se_seeds`: what single runs do to single images, or which images a seed tested."""
 
     @property
     def se(self) -> float:
@@ -101,6 +103,7 @@ def _with_images(by_seeds: SeedEstimate, replicates: NDArray[np.floating] | None
         df_seeds=by_seeds.df,
         n_seeds=by_seeds.n_seeds,
         n_cells_left_out=by_seeds.part.n_cells_left_out,
+        se_own=0.0 if math.isnan(images.own) else math.sqrt(images.own),
     )
 
 

@@ -33,6 +33,9 @@ class Design:
     """Of the family's span: how many independent comparisons lend it their variance."""
     alpha: float
     """Error that this one comparison may use: the family's over the number of comparisons."""
+    has_own_splits: bool = False
+    """Whether seeds test other images: more seeds then test the same images once more, so that the
+    images' part of their spread does not shrink."""
 
     def df(self, n_seeds: int) -> float:
         """Degrees of freedom of the moderated variance with `n_seeds`; 0 with one."""

@@ -26,9 +26,14 @@ def seeds_until_settled(
     half_width = max(distance, (margin or 0.0) - distance)
     if half_width == 0:
         return None
-    # back from the standard error of the comparison to the noise of a single trial
-    sd = estimate.se_seeds * math.sqrt(estimate.n_seeds / design.square)
+    seeds = estimate.se_seeds
     images = 0.0 if math.isnan(estimate.se_images) else estimate.se_images
+    if design.has_own_splits:
+        own = min(estimate.se_own, seeds)
+        seeds = math.sqrt(seeds**2 - own**2)
+        images = math.hypot(images, own)
+    # back from the standard error of the comparison to the noise of a single trial
+    sd = seeds * math.sqrt(estimate.n_seeds / design.square)
     n_seeds = seeds_to_settle(design, half_width, sd=sd, se_images=images)
     # by the formula, as many as there are may do where the interval misses by a hair
     return None if n_seeds is None else max(n_seeds, n_planned + 1)

@@ -184,8 +184,14 @@ def noise_sentence(results: Results) -> str:
     n_trials = plural(floor.n_trials, "trial")
     return (
         f"Noise floor: a trial varies from seed to seed by SD {100 * floor.sd:.1f} points "
-        f"({source}, {n_trials})."
+        f"({source}, {n_trials}{_also_by_split(results)})."
     )
+
+
+def _also_by_split(results: Results) -> str:
+    if results.record.data.splits is None:
+        return ""
+    return "; other images are tested by each"
 
 
 def _cost(results: Results, champion: ArmRecord, baseline: ArmRecord) -> str:

@@ -140,9 +140,12 @@ def _caption(results: Results) -> str:
     elif numbers:
         seeds = f"{numbers[0]} to {numbers[-1]} seeds"
     data = results.record.data
+    images = f"{data.n_images.get('test', 0):,} test images"
+    if data.splits is not None:
+        images = f"{data.splits.n_tested:,} images, tested by seeds with splits of their own"
     return (
-        f"{data.title}, {len(data.class_names)} classes, {data.n_images.get('test', 0):,} test "
-        f"images. Mean ± SD over {seeds}; the best mean is bold. Differences to the baseline in "
+        f"{data.title}, {len(data.class_names)} classes, {images}. "
+        f"Mean ± SD over {seeds}; the best mean is bold. Differences to the baseline in "
         f"points of {prose(results.effects.primary)}, paired by seed, with intervals that hold "
         "together in 95 % of such studies; ↑ better, ↓ worse, ≈ no larger than the margin."
     )

@@ -9,6 +9,7 @@ from ablate.in_order import present
 from ablate.quoting import code, text
 from ablate.reporting.results import Results
 from ablate.reporting.text.markdown import plural, shortened
+from ablate.reporting.text.split_sentences import own_split_sentence
 from ablate.study.record import DataFacts
 from ablate.study.trial import SPLITS
 
@@ -62,7 +63,8 @@ def split_sentence(results: Results) -> str:
         classes += f" regrouped ({regrouped_text(data)})"
     image_size = text(results.record.image_size)
     return (
-        f"{classes}; {images}. Splits: {text(data.split_rule)}. {group_sentence(data)}"
+        f"{classes}; {images}. Splits: {text(data.split_rule)}. "
+        f"{own_split_sentence(data)}{group_sentence(data)}"
         f"Image size: {image_size}."
     )
 

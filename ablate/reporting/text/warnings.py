@@ -26,10 +26,23 @@ def warnings(results: Results) -> list[str]:
         lines.append(study_sentences.data_sentence(results))
     lines += study_sentences.absent_sentences(results)
     # in the order of how much they can change what a reader concludes
-    lines += [_duplicates(results), _few_groups(results)]
+    lines += [_untested(results), _duplicates(results), _few_groups(results)]
     lines += [_small_classes(results), _cut_away(results)]
     lines.append(_failures(results))
     return list(filter(None, lines))
+
+
+def _untested(results: Results) -> str:
+    splits = results.record.data.splits
+    # Splits by fractions promise no round that tests every image.
+    if splits is None or splits.n_folds is None or splits.n_tested == splits.n_images:
+        return ""
+    n_untested = splits.n_images - splits.n_tested
+    return (
+        f"**Not every image was tested:** {n_untested:,} of {splits.n_images:,} are in none of the "
+        f"{plural(splits.n_splits, 'fold')} that were tested; {splits.n_folds} seeds test each "
+        "once."
+    )
 
 
 def _duplicates(results: Results) -> str:
@@ -43,18 +56,18 @@ def _duplicates(results: Results) -> str:
 
 
 def _few_groups(results: Results) -> str:
-    groups = results.record.data.groups
-    if groups is None or groups.n_groups["test"] >= FEWEST_TEST_GROUPS:
+    n_groups = results.record.data.n_tested_groups
+    if n_groups is None or n_groups >= FEWEST_TEST_GROUPS:
         return ""
     return (
-        f"**Test has only {plural(groups.n_groups['test'], 'group')} of images:** scores are no "
+        f"**Test has only {plural(n_groups, 'group')} of images:** scores are no "
         "surer than their number allows, and intervals over so few groups are rough."
     )
 
 
 def _small_classes(results: Results) -> str:
     data = results.record.data
-    counts = data.class_counts.get("test", ())
+    counts = data.test_counts
     small = []
     # not strict: a study whose splits were never counted has no counts. Classes without any image
     # have a warning of their own

@@ -74,6 +74,9 @@ class KeptFeed:
     prefix: Prefix
     n_epochs: int
     """Epochs, over all phases, after which this feed is of no use."""
+    whole: KeptFeed | None = None
+    """That of all images, where each seed has a split of its own: clean activations of an image are
+    the same in every split, and are computed once."""
     _clean: list[Rows] = field(default_factory=list)
     """The clean view once it was asked for: it is needed every epoch."""
 
@@ -120,6 +123,10 @@ class KeptFeed:
         )
 
     def _clean_rows(self) -> Rows:
+        if self.whole is not None:
+            places = self.images.split.rows
+            assert places is not None
+            return self.whole._clean_rows().picked(places)
         if not self._clean:
             # seed and epoch are no part of a clean view: 0 for both names one view for all
             self._clean.append(self._rows(CLEAN, seed=0, epoch=0))
@@ -133,6 +140,8 @@ class KeptFeed:
 
     def view(self, policy: str, *, seed: int, epoch: int) -> View:
         """What the cache is asked for: the split as an epoch shows it, at the split points."""
+        if policy == CLEAN and self.whole is not None:
+            return self.whole.view(policy, seed=seed, epoch=epoch)
         # Crops of a finer train split are other pixels under the same policy.
         fine_size = None
         if self.images.split.fine is not None:

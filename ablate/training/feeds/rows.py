@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ablate.data.image_rows import PickedRows
 from ablate.study.trial_facts import PrefixCut
 
 
@@ -19,7 +21,7 @@ from ablate.study.trial_facts import PrefixCut
 class Rows:
     """Activations of one view, in the order of its split."""
 
-    values: NDArray[Any]
+    values: NDArray[Any] | PickedRows
     """(N, ...), memory-mapped or in memory; bfloat16 as uint16, since NumPy does not know it."""
     dtype: torch.dtype
     build_s: float
@@ -30,6 +32,10 @@ class Rows:
         rows = np.ascontiguousarray(self.values[indices])
         # view, not a conversion: the uint16 of bfloat16 rows are its bits
         return torch.from_numpy(rows).view(self.dtype)
+
+    def picked(self, places: NDArray[np.int64]) -> Rows:
+        """Return the rows of some images as rows of their own; nothing is copied."""
+        return dataclasses.replace(self, values=PickedRows(self.values, places))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from ablate.model.splitting.find_split import NotSplit, split_network
 from ablate.model.splitting.parts import SplitNetwork
 from ablate.recipe.recipe import Recipe
 from ablate.study.request import CacheSpec, Compute
+from ablate.study.trial import WHOLE
 from ablate.study.trial_facts import FoldedNorms, PrefixCut
 from ablate.study.view_identity import CLEAN, FrozenTrunk
 from ablate.training.feeds.activations import ActivationCache
@@ -128,12 +129,17 @@ def open_trained_part(
         trained_part = _whole(network, feeds, use, "not asked for")
     else:
         trunk = trunk_of(network, store, recipe=recipe, compute=compute)
-        prefix = _split(network, feeds, trunk, autocast=autocast, sharing=sharing, use=use)
+        whole = _whole_images(network, store, compute)
+        longest = max(len(feed) for feed in (*feeds.values(), *whole))
+        prefix = _split(
+            network, feeds["train"], trunk, longest, autocast=autocast, sharing=sharing, use=use
+        )
         # A reason in place of a prefix: the record shows it.
         if isinstance(prefix, str):
             trained_part = _whole(network, feeds, use, prefix)
         else:
-            trained_part = _on_kept_rows(prefix, feeds, n_epochs=n_epochs)
+            kept = _kept_feeds(prefix, feeds, whole, store, n_epochs=n_epochs)
+            trained_part = _on_kept_rows(prefix, kept, compute)
     # The record tells for each phase where it was split, or why not.
     use.cuts.append(trained_part.cut)
     return trained_part
@@ -216,11 +222,36 @@ def _whole(
     )
 
 
-def _on_kept_rows(prefix: Prefix, feeds: Mapping[str, ImageFeed], *, n_epochs: int) -> TrainedPart:
-    """Kept activations of the prefix through the suffix."""
+def _whole_images(network: Network, store: ImageStore, compute: Compute) -> tuple[ImageFeed, ...]:
+    """All images in one feed, where each seed has a split of its own; else nothing."""
+    if store.whole is None:
+        return ()
+    sampling = every_image(store.whole.labels)
+    return (ImageFeed(store.whole, network.preprocessing, compute, sampling),)
+
+
+def _kept_feeds(
+    prefix: Prefix,
+    feeds: Mapping[str, ImageFeed],
+    whole: Sequence[ImageFeed],
+    store: ImageStore,
+    *,
+    n_epochs: int,
+) -> dict[str, KeptFeed]:
+    """Feeds of the prefix's activations, by split."""
+    of_whole = None
+    for feed in whole:
+        # Named by all images, so that trials with other splits find the same rows.
+        trunk = dataclasses.replace(prefix.trunk, images=store.whole_key)
+        of_whole = KeptFeed(feed, WHOLE, dataclasses.replace(prefix, trunk=trunk), n_epochs)
     kept = {}
     for name, feed in feeds.items():
-        kept[name] = KeptFeed(feed, name, prefix, n_epochs)
+        kept[name] = KeptFeed(feed, name, prefix, n_epochs, of_whole)
+    return kept
+
+
+def _on_kept_rows(prefix: Prefix, kept: Mapping[str, KeptFeed], compute: Compute) -> TrainedPart:
+    """Kept activations of the prefix through the suffix."""
     # While another process computes train, this one may go ahead with what it needs anyway.
     for name in ("val", "test"):
         prefix.ahead.held_out.append(kept[name].view(CLEAN, seed=0, epoch=0))
@@ -234,23 +265,27 @@ def _on_kept_rows(prefix: Prefix, feeds: Mapping[str, ImageFeed], *, n_epochs: i
         forward=split.suffix,
         cut=PrefixCut(at=split.split_points[last], row=split.row_text(last)),
         use=prefix.use,
-        compute=feeds["train"].compute,
+        compute=compute,
         close=split.undo,
     )
 
 
 def _split(
     network: Network,
-    feeds: Mapping[str, ImageFeed],
+    train: ImageFeed,
     trunk: FrozenTrunk,
+    longest: int,
     *,
     autocast: Autocast,
     sharing: Sharing,
     use: CacheUse,
 ) -> Prefix | str:
-    """Split the network in place; a reason where that cannot be done, or does not pay."""
+    """Split the network in place; a reason where that cannot be done, or does not pay.
+
+    `longest` is the number of images of the largest view.
+    """
     # Real images, to see what the network does with them: a split is found by watching a pass.
-    images = next(feeds["train"].view(policy=CLEAN, seed=0, epoch=0, batch_size=N_CHECKED))
+    images = next(train.view(policy=CLEAN, seed=0, epoch=0, batch_size=N_CHECKED))
     split = split_network(
         network,
         images,
@@ -260,7 +295,7 @@ def _split(
     )
     if isinstance(split, NotSplit):
         return split.reason
-    kept = _worth_keeping(split, trunk, feeds)
+    kept = _worth_keeping(split, trunk, train, longest)
     last = len(split.split_points) - 1
     if last not in kept:
         # In place, so it must be taken back before the network runs whole.
@@ -272,12 +307,10 @@ def _split(
 
 
 def _worth_keeping(
-    split: SplitNetwork, trunk: FrozenTrunk, feeds: Mapping[str, ImageFeed]
+    split: SplitNetwork, trunk: FrozenTrunk, train: ImageFeed, longest: int
 ) -> frozenset[int]:
     """Numbers of the split points whose activations are cheaper to keep than to compute."""
     # The largest split decides for all: one trial keeps all its splits at the same points.
-    longest = max(len(feed) for feed in feeds.values())
-    train = feeds["train"]
     side = train.preprocessing.image_size
     kept = set()
     for number, point in enumerate(split.split_points):

@@ -229,4 +229,4 @@ def _views(arm: ArmRecord, kind: Kind, resolved: Resolved) -> list[tuple[str, in
         trunks[seed] = planned_trunk(recipe, pooling=recipe.pooling, seed=seed, weights={})
     # As one phase, which is what `Measured.trial_s` counts too.
     part = Part(recipe, kind.augment, trunks, range(n_epochs(recipe)), is_last=True)
-    return views_of(part, images_by_split(resolved))
+    return views_of(part, resolved.data_set.facts.n_in_views)

@@ -14,6 +14,7 @@ from ablate.model.backbone_facts import PrefixCost, RecipeFacts
 from ablate.recipe.policy import policy_word
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.strategy import phases_of
+from ablate.study.trial import WHOLE
 from ablate.study.view_identity import (
     CLEAN,
     FrozenTrunk,
@@ -118,7 +119,7 @@ def sharing_table(
         is_cut = group.depth > 0 and cost.is_worth_keeping(device)
         alone = together = 0
         if is_cut:
-            alone, together = counted.count(parts, data.n_images, of_train=data.of_train)
+            alone, together = counted.count(parts, data.n_in_views, of_train=data.of_train)
         # Clean views are kept whoever needs them: every epoch of a trial needs them again.
         n_users = max(map(users.__getitem__, _names(parts)))
         is_shared = group.policy == CLEAN or n_users > 1
@@ -181,7 +182,10 @@ def views_of(part: Part, n_images: Mapping[str, int]) -> list[tuple[str, int]]:
             showings.append(Showing("test"))
         if part.policy == CLEAN:
             showings.append(Showing("train"))
-        else:
+        # Where each seed has a split of its own, clean views are one view of all images.
+        if WHOLE in n_images:
+            showings = [Showing(WHOLE)]
+        if part.policy != CLEAN:
             # Drawn by seed and epoch: every epoch is a view of its own.
             for epoch in part.epochs:
                 showings.append(Showing("train", policy=part.policy, seed=seed, epoch=epoch))

@@ -26,6 +26,7 @@ from ablate.workflow.prepare.check_arms import CheckedArms, check_arms
 from ablate.workflow.prepare.cut_depths import cut_depths, waypoints_of
 from ablate.workflow.prepare.image_stores import Progress, build_stores, with_pixel_facts
 from ablate.workflow.prepare.network_facts import HelpedFacts, NetworkFacts
+from ablate.workflow.prepare.own_splits import sides_of
 from ablate.workflow.prepare.resolved import Resolved
 from ablate.workflow.prepare.same_weights import check_same_weights
 from ablate.workflow.prepare.seen_shares import seen_shares
@@ -94,6 +95,7 @@ class Prepared:
             store_path=self._store_path(trial),
             folder=folder,
             compute=self.compute,
+            sides=sides_of(trial, self.resolved.record, self.resolved.data_set),
             weights=self.weights.get(weights_name(trial.recipe)),
             cache=self._cache_of(trial),
         )

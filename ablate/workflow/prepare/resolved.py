@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.data.dataset import DataSet, load_data
 from ablate.errors import SpecError
@@ -30,6 +30,7 @@ from ablate.study.record import ArmRecord, DataFacts, StudyRecord
 from ablate.study.tasks import task_of
 from ablate.study.trial import DataSpec, Trial
 from ablate.workflow.folders import Folders
+from ablate.workflow.prepare.own_splits import counted, split_remarks, with_own_splits
 
 _N_SHOWN = 5
 """Class names that an error shows."""
@@ -97,11 +98,14 @@ def resolve(
     # A pilot that trained with one of the study's seeds would choose on what is reported.
     check_pilot_seed(grid, (*chosen, *noise_seeds(grid, chosen)))
     # Arms and ids first, then what is asked of them; the trials follow from both.
-    facts = _as_arms_see_them(data_set, shown_in(grid, expansion))
+    seen = _as_arms_see_them(data_set, shown_in(grid, expansion))
+    facts = counted(seen, data_set.resplits, chosen)
+    data_set = replace(data_set, remarks=(*data_set.remarks, *split_remarks(facts.splits)))
     record = study_record(grid, expansion, facts=facts, seeds=chosen, command=command)
-    trials = study_trials(grid, expansion, data=data, fingerprint=fingerprint, seeds=chosen)
+    alike = study_trials(grid, expansion, data=data, fingerprint=fingerprint, seeds=chosen)
+    trials = with_own_splits(alike, record, data_set)
     pilot = _pilot_plan(grid, expansion, record, data=data)
-    return Resolved(grid, data, data_set, expansion, record, tuple(trials), pilot)
+    return Resolved(grid, data, data_set, expansion, record, trials, pilot)
 
 
 def _as_arms_see_them(data_set: DataSet, shown: Sequence[Shown]) -> DataFacts:

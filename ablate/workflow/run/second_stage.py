@@ -23,6 +23,7 @@ from ablate.study.record import StudyRecord
 from ablate.study.trial import trials_by_id
 from ablate.tracking.records import PublishedStudy
 from ablate.workflow.context import StudyContext
+from ablate.workflow.prepare.own_splits import with_own_splits
 from ablate.workflow.prepare.prepared import prepared_again
 from ablate.workflow.run.watcher import ignore_progress
 from ablate.workflow.stores import read_whole_study
@@ -144,8 +145,9 @@ def _with_record(context: StudyContext, record: StudyRecord) -> StudyContext:
     fingerprint = resolved.data_set.facts.fingerprint
     following = around_trials(grid, record, data=data, fingerprint=fingerprint)
     following += fresh_trials(grid, record, data=data, fingerprint=fingerprint)
+    own = with_own_splits(following, record, resolved.data_set)
     # Some of those that follow may be trials of the study already.
-    trials = trials_by_id((*resolved.trials, *following)).values()
+    trials = trials_by_id((*resolved.trials, *own)).values()
     grown = replace(resolved, record=record, trials=tuple(trials))
     if record.added_arms == resolved.record.added_arms:
         return replace(context, prepared=replace(prepared, resolved=grown))

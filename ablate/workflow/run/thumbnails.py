@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ablate.data.store import open_store
+from ablate.data.store import ImageStore, StoredSplit, open_store
 from ablate.in_order import places
+from ablate.study.trial import WHOLE
 from ablate.workflow.prepare.prepared import Prepared
 
 SIDE = 96
@@ -24,14 +25,20 @@ def take_thumbnails(
     rows = {}
     # The keys of the pairs: every split that is wanted, once.
     for split in dict(wanted):
-        ids = store.split(split).image_ids
-        rows[split] = places(ids)
+        rows[split] = places(_images_of(store, split).image_ids)
     thumbnails = {}
     for split, image_id in wanted:
         if image_id in rows[split]:
-            image = store.split(split).images[rows[split][image_id]]
+            image = _images_of(store, split).images[rows[split][image_id]]
             thumbnails[split, image_id] = _small(image)
     return thumbnails
+
+
+def _images_of(store: ImageStore, split: str) -> StoredSplit:
+    """A split; all images where each seed has a split of its own, and test is another for each."""
+    if WHOLE in store.splits:
+        return store.split(WHOLE)
+    return store.split(split)
 
 
 def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

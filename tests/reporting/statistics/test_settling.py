@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scipy import stats
 
 from ablate.reporting.statistics.estimate import Estimate
@@ -38,6 +40,19 @@ def test_within_a_margin_fewer_may_do() -> None:
 def test_too_few_test_images_are_no_matter_of_seeds() -> None:
     judged = judged_of(0.02, se_images=0.03)
     assert seeds_until_settled(judged, PAIR, margin=None, n_planned=3) is None
+
+
+def test_more_seeds_that_test_the_same_images_do_not_shrink_the_images_part() -> None:
+    """With splits of the seeds' own, which images a seed tested is in the spread of the seeds."""
+    (judged,) = judge([replace(judged_of(0.02).estimate, se_own=0.0115)])
+    own_splits = replace(PAIR, has_own_splits=True)
+    plain = seeds_until_settled(judged, PAIR, margin=None, n_planned=3)
+    assert plain is not None
+    assert seeds_until_settled(judged, own_splits, margin=None, n_planned=3) is None
+    (barely,) = judge([replace(judged_of(0.02).estimate, se_own=0.004)])
+    later = seeds_until_settled(barely, own_splits, margin=None, n_planned=3)
+    assert later is not None
+    assert later >= plain
 
 
 def test_what_is_settled_needs_none_and_what_is_open_at_least_one_more() -> None:

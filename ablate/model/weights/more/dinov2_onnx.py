@@ -72,7 +72,7 @@ def _graph_of(path: Path) -> Any:
     except ImportError:
         raise WeightsError(
             f"{path.name} must be read with the package onnx, which is not installed; "
-            "pip install 'ablate-vision[more-weights]'"
+            "make install EXTRAS=more-weights, or pip install onnx"
         ) from None
     return onnx.load(path).graph
 

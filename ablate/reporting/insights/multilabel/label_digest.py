@@ -77,12 +77,12 @@ def label_digest(readings: Readings, record: StudyRecord, arm_id: str) -> LabelD
     errors = pd.concat([run.errors for run in runs])
     wrong_together = np.sum([run.wrong_together for run in runs], axis=0)
     together = np.sum([run.together for run in runs], axis=0)
-    # of the record: errors have no rows for images without one
-    n_images = record.data.n_images["test"]
+    # of each run: errors have no rows for images without one
+    n_images = float(np.mean([run.n_images for run in runs]))
     return LabelDigest(
         classes=class_table([run.classes for run in runs], record, scores=tuple(LABEL_SCORES)),
         n_seeds=len(runs),
-        n_images=n_images,
+        n_images=_n_images(runs, record),
         exact=float(np.mean([run.n_exact for run in runs])) / n_images,
         n_called=float(np.mean([run.n_called for run in runs])) / n_images,
         # called: the higher its probability the worse; missed: the lower
@@ -90,6 +90,13 @@ def label_digest(readings: Readings, record: StudyRecord, arm_id: str) -> LabelD
         false_negatives=_most_shared(errors[~errors["is_called"]], ascending=True),
         pairs=_wrong_pairs(wrong_together, together),
     )
+
+
+def _n_images(runs: list[LabelReading], record: StudyRecord) -> int:
+    """The images that `support` counts the classes of."""
+    if record.data.splits is None:
+        return runs[0].n_images
+    return sum(run.n_images for run in runs)
 
 
 def _most_shared(errors: pd.DataFrame, *, ascending: bool) -> tuple[LabelError, ...]:

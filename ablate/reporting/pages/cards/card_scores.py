@@ -8,6 +8,7 @@ from ablate.quoting import code
 from ablate.reporting.results import NOT_MEASURED, Results, best_epoch, prose, shown_scores
 from ablate.reporting.text import conclusions, study_sentences
 from ablate.reporting.text.markdown import join_sections, score, table
+from ablate.reporting.text.split_sentences import scores_by_seed_note, seeds_in_words
 from ablate.study.record import ArmRecord
 
 
@@ -19,11 +20,13 @@ def scores_section(results: Results, arm: ArmRecord) -> str:
         val = conclusions.metric_cell(results, arm.arm_id, f"val/{metric}")
         test = conclusions.metric_cell(results, arm.arm_id, f"test/{metric}")
         rows.append([prose(metric), val, test, _interval(results, arm, metric)])
-    drawn_again = study_sentences.drawn_again(results.record.data)
+    data = results.record.data
+    drawn_again = study_sentences.drawn_again(data)
+    seeds = seeds_in_words(data)
     note = (
-        f"Mean ± SD over seeds. The epoch was chosen by {prose(results.record.select_by)}; "
+        f"Mean ± SD over {seeds}. The epoch was chosen by {prose(results.record.select_by)}; "
         "test was scored once per trial. The interval of the mean on test allows for other "
-        f"{drawn_again} and other seeds; the arms lend each other their spread over seeds."
+        f"{drawn_again} and other {seeds}; the arms lend each other their spread over seeds."
     )
     header = ["metric", "val", "test", "95 % interval, test"]
     parts = ["## Results", note, table(header, rows), results.insight.score_note(results, arm)]
@@ -55,4 +58,5 @@ def by_seed_section(results: Results, arm: ArmRecord) -> str:
             epoch_text = str(epoch)
         rows.append([str(run.seed), *scores, epoch_text, code(run.run_id)])
     header = ["seed", *map(prose, metrics), "best epoch", "MLflow run"]
-    return join_sections(["### By seed", table(header, rows)]).rstrip()
+    note = scores_by_seed_note(results.record.data)
+    return join_sections(["### By seed", note, table(header, rows)]).rstrip()

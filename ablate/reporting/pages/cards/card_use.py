@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ablate.quoting import code, text
 from ablate.reporting.results import NOT_MEASURED, Results
 from ablate.reporting.text.markdown import bullets
+from ablate.reporting.text.split_sentences import own_test_limit
 from ablate.study.record import ArmRecord
 
 # a card of ImageNet must not begin with a thousand names
@@ -52,6 +53,7 @@ def _limits(results: Results, arm: ArmRecord) -> list[str]:
             n_classes=len(data.class_counts.get("train", ())),
         )
     ]
+    limits += own_test_limit(data)
     if data.is_synthetic:
         limits.append("The images are synthetic: scores say nothing about photographs.")
     if data.is_fallback:

@@ -16,6 +16,7 @@ from ablate.reporting.text.markdown import (
     points,
     table,
 )
+from ablate.reporting.text.split_sentences import seeds_in_words
 from ablate.study.record import ArmRecord
 
 # another dash than the hyphen, which could be a level
@@ -62,11 +63,12 @@ def _heading(axis: str) -> str:
 
 def legend(results: Results, arm_ids: Sequence[str]) -> str:
     """How the table of `arm_ids` is to be read."""
-    how = f"{BEST} best on val. Mean ± SD over seeds."
+    seeds = seeds_in_words(results.record.data)
+    how = f"{BEST} best on val. Mean ± SD over {seeds}."
     if results.baseline is not None:
         how = (
             f"{BEST} best on val, {BASELINE} baseline; **bold** levels differ from the baseline's. "
-            f"Mean ± SD over seeds; differences in points of {prose(results.effects.primary)}, "
+            f"Mean ± SD over {seeds}; differences in points of {prose(results.effects.primary)}, "
             "bold where the interval excludes 0."
         )
     varied = varied_axes(results, arm_ids)

@@ -9,12 +9,13 @@ from ablate.reporting.text import effect_sentences, study_sentences
 from ablate.reporting.text.layout import in_pairs
 from ablate.reporting.text.markdown import bullets, join_sections
 from ablate.reporting.text.question_sentences import EXPLORATORY
+from ablate.reporting.text.split_sentences import seeds_in_words
 
 _HOW = (
     "Each level is compared with the baseline's, in pairs of trials that differ in this axis "
     "alone: same seed, same levels of all other axes. Merged arms count under each of their names; "
-    "excluded cells form no pair. The intervals allow for other seeds and other {drawn_again}, and "
-    "for the number of comparisons: all of them hold together in 95 % of such studies. Each "
+    "excluded cells form no pair. The intervals allow for other {seeds} and other {drawn_again}, "
+    "and for the number of comparisons: all of them hold together in 95 % of such studies. Each "
     "verdict follows from its interval. All numbers are in `effects.csv`."
 )
 
@@ -29,7 +30,9 @@ def axes_section(results: Results, show: ShowFigure) -> str:
     if not parts:
         return ""
     # said once above all axes, instead of beside each
-    how = _HOW.format(drawn_again=study_sentences.drawn_again(results.record.data))
+    data = results.record.data
+    drawn_again = study_sentences.drawn_again(data)
+    how = _HOW.format(seeds=seeds_in_words(data), drawn_again=drawn_again)
     if results.effects.questions:
         how += f" {EXPLORATORY}"
     return join_sections(["## What each axis changes", how, in_pairs(parts)]).rstrip()

@@ -8,6 +8,7 @@ from ablate.quoting import code, text
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import table, yes_or_no
+from ablate.reporting.text.split_sentences import own_split_sentence
 from ablate.study.image_shapes import FEWEST_SEEN, seen_in_words, sizes_in_words
 
 
@@ -28,6 +29,8 @@ def data_section(results: Results, _show: ShowFigure) -> str:
     if data.regrouped:
         facts["classes regrouped"] = study_sentences.regrouped_text(data)
     facts["splits"] = text(data.split_rule)
+    if data.splits is not None:
+        facts["splits of the seeds"] = own_split_sentence(data).rstrip()
     if data.shapes is not None:
         facts["images"] = text(sizes_in_words(data.shapes))
     shares = results.record.seen_shares.values()

@@ -211,7 +211,10 @@ def _family(results: Results, decision: Decision) -> str:
     if results.effects.n_tests == 0:
         return "nothing can be tested with fewer than 2 seeds of comparable arms"
     settled = f"{decision.n_settled} of {plural(decision.n_compared, decision.kind)} settled"
-    return f"{settled}; all verdicts hold together in 95 % of such studies"
+    over = ""
+    if results.record.data.splits is not None:
+        over = ", over splits and seeds"
+    return f"{settled}; all verdicts hold together in 95 % of such studies{over}"
 
 
 def _cheapest_card(results: Results, decision: Decision) -> list[str]:
@@ -291,7 +294,7 @@ def _checks(results: Results) -> list[str]:
         duplicates = f"{plural(data.near_duplicates.n_pairs, 'near-duplicate')} between splits"
     lines = [duplicates]
     # none in studies that never counted
-    counts = data.class_counts.get("test", ())
+    counts = data.test_counts
     if counts:
         lines.append(f"smallest class: {plural(min(counts), 'test image')}")
     n_suspects = results.insight.checks().get("suspect_labels")

