@@ -96,7 +96,7 @@ def _probe(case: Case) -> str:
 
 
 def _budget(case: Case) -> str:
-    return f"{case.seconds / 60:g} min for the study"
+    return f"{case.seconds / 60:g} min asked for"
 
 
 def _full_cost(case: Case) -> str:

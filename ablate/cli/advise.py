@@ -47,6 +47,7 @@ def advise(
         from ablate.workflow.advice.advised import advise_on, find_target, load_target
         from ablate.workflow.advice.this_machine import this_machine
         from ablate.workflow.folders import find_folders
+        from ablate.workflow.init.traps import time_traps
 
         folders = find_folders(data_dir=data_dir)
         wanted = find_target(target, folders)
@@ -71,6 +72,13 @@ def advise(
         advised = advise_on(wanted, loaded, machine, probe_score=score)
         show_advice(console, advised)
         console.print(f"\nestimate: {advised.cost.line}")
+        for trap in time_traps(advised.cost, machine.minutes):
+            console.print(f"note: {trap.text}")
+        if wanted.is_folder:
+            console.print(
+                "ablate init writes this as a grid file, after a look for groups of images, masks, "
+                "damaged files and labels in tables"
+            )
         estimate = None
         if probe:
             from ablate.console.before_run import show_estimate

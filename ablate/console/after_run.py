@@ -37,6 +37,7 @@ def show_outcome(console: Console, outcome: RunOutcome) -> None:
         show_second_stage(console, outcome.context, outcome.second_stage)
     if outcome.report is not None:
         console.print(f"report: {outcome.report.readme}")
+        console.print(f"open it in a browser: {outcome.report.page}")
         console.print(f"compare the runs: {ui_command(outcome.context.grid_words)}")
 
 
@@ -55,6 +56,10 @@ def show_trials(console: Console, context: StudyContext, summary: StudySummary) 
         f"trials: {summary.n_complete} completed now, {summary.n_reused} before, "
         f"{summary.n_failed} failed{left}"
     )
+    # "0 completed now" alone would read as if something had gone wrong.
+    is_asked_for_all = not context.limits.only_failed
+    if is_asked_for_all and summary.n_reused and not (summary.n_started or summary.n_left):
+        console.print("finished: every trial was complete before this call; nothing was trained")
     _show_failures(console, summary)
     show_repeats(console, summary)
     show_unpublished(console, summary, grid=context.grid_words)

@@ -177,9 +177,8 @@ def group_remarks(facts: GroupFacts | None, *, are_all_tested: bool = False) -> 
         return []
     sides = _sides_in_words(facts.n_groups)
     lines = [
-        f"groups: {facts.n_all} by {facts.rule}, of {facts.smallest} to "
-        f"{facts.largest} images; none on two sides ({sides}); intervals resample "
-        "groups, not images"
+        f"groups: {facts.n_all} by {facts.rule}, of {facts.sizes}; none on two sides ({sides}); "
+        "intervals resample groups, not images"
     ]
     n_test = facts.n_groups["test"]
     if are_all_tested:

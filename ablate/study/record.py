@@ -82,6 +82,16 @@ class GroupFacts(BaseModel):
         """Groups of all splits together."""
         return sum(self.n_groups.values())
 
+    @property
+    def sizes(self) -> str:
+        """`1 to 4 images`, `5 images each`."""
+        if self.smallest == self.largest:
+            noun = "images"
+            if self.smallest == 1:
+                noun = "image"
+            return f"{self.smallest:,} {noun} each"
+        return f"{self.smallest:,} to {self.largest:,} images"
+
 
 class SplitsFacts(BaseModel):
     """Splits that differ between the seeds of a study: folds, or splits drawn for each seed."""

@@ -43,6 +43,20 @@ def find_grid(name_or_path: str) -> Path:
     return file
 
 
+def words_for(name: str, file: Path | None) -> str:
+    """How a command calls a grid wherever it is typed beside the grid's file, without folders.
+
+    The name where that is enough, which finds grids of `experiments/` and the examples alone; else
+    the name of the file.
+    """
+    if file is None:
+        return name
+    found = _grid_file(name)
+    if found is not None and found.absolute() == file.absolute():
+        return name
+    return file.name
+
+
 def packaged_grids() -> Path:
     """Folder of the example grids inside the package; it need not exist."""
     return Path(str(files("ablate"))) / "experiments"

@@ -36,13 +36,14 @@ class Request:
     def data_dir(self) -> Path | None:
         """The folder of the grid's file, where `data.path` begins with `./` and lies there.
 
-        Such a path counts from the file, as `ablate init` writes it; None for any other.
+        Such a path counts from the file, as `ablate init` writes it; None for any other, and for
+        `data.paths` unless all of them do.
         """
-        path = self.grid.data.path or ""
-        if self.file is None or not path.startswith("./"):
+        paths = self.grid.data.paths or (self.grid.data.path or "",)
+        if self.file is None or not all(path.startswith("./") for path in paths):
             return None
         folder = self.file.absolute().parent
-        if not (folder / path).exists():
+        if not all((folder / path).exists() for path in paths):
             return None
         return folder
 

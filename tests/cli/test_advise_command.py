@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -63,6 +66,39 @@ def test_a_folder_gets_a_plan_in_words(desk: Path) -> None:
     ):
         assert words in result.output, words
     assert not (desk / "home").exists()
+
+
+def test_what_a_folder_and_too_little_time_are_told(desk: Path) -> None:
+    result = CliRunner().invoke(app, ["advise", "tiles", "--no-features", "--minutes", "0.1"])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "min, and 0 were asked for" in said
+    assert "ablate init writes this as a grid file, after a look for groups of images" in said
+
+
+def test_a_folder_of_parquet_tables(desk: Path) -> None:
+    rows: dict[str, list[Any]] = {"image": [], "label": []}
+    for path in sorted((desk / "tiles").rglob("*.png")):
+        rows["image"].append({"bytes": path.read_bytes(), "path": path.name})
+        rows["label"].append(path.parent.name)
+    (desk / "hub" / "data").mkdir(parents=True)
+    pq.write_table(pa.table(rows), desk / "hub" / "data" / "train-00000-of-00001.parquet")
+    result = CliRunner().invoke(app, ["advise", "hub", "--no-features", "--json"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["grid"]["data"]["source"] == "parquet"
+    assert sum(document["facts"]["train_counts"].values()) == 22
+
+
+def test_data_beside_the_grid_file(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = desk / "tiny.yaml"
+    grid.write_text(GRID.replace("path: tiles", "path: ./tiles"))
+    monkeypatch.delenv("ABLATE_DATA")
+    monkeypatch.chdir("/")
+    result = CliRunner().invoke(app, ["advise", str(grid), "--no-features"])
+    assert result.exit_code == 0, result.output
+    assert "train 18" in result.output
+    assert "ablate init" not in result.output
 
 
 @pytest.mark.parametrize("target", ["tiles", "tiny.yaml"])

@@ -178,7 +178,7 @@ def test_groups_are_found_and_kept_apart(
         "largest": 3,
     }
     assert (
-        f"groups: 20 by {rule}, of 3 to 3 images; none on two sides (train 12, val 4, test 4); "
+        f"groups: 20 by {rule}, of 3 images each; none on two sides (train 12, val 4, test 4); "
         "intervals resample groups, not images"
     ) in data_set.remarks
     assert any(line.startswith("warning: test has only 4 groups") for line in data_set.remarks)

@@ -298,6 +298,10 @@ def test_images_beside_those_of_the_list_are_counted(pets: Path) -> None:
             "cat/5.ppm"
         ),
     )
+    nearly_all = "\n".join(["file,label", *ROWS[:5], *ROWS[6:]])
+    assert _load(pets, nearly_all).remarks == (
+        "left out: 1 image that lies beside those in index.csv and is not in it: cat/5.ppm",
+    )
 
 
 def test_columns_that_are_not_read_are_said(pets: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ablate.errors import SpecError
 from ablate.workflow import grid_names
-from ablate.workflow.grid_names import find_grid
+from ablate.workflow.grid_names import find_grid, words_for
 
 
 @pytest.fixture
@@ -49,3 +49,13 @@ def test_a_package_without_examples_is_fine(
     monkeypatch.setattr(grid_names, "packaged_grids", lambda: tmp_path / "nowhere")
     with pytest.raises(SpecError, match="there are none here"):
         find_grid("flowers")
+
+
+def test_a_command_names_the_file_where_the_name_is_not_enough(package: Path) -> None:
+    assert words_for("flowers", find_grid("flowers")) == "flowers"
+    assert words_for("flowers", None) == "flowers"
+    own = Path("elsewhere/flowers.yaml")
+    own.parent.mkdir()
+    own.write_text("")
+    assert words_for("flowers", own) == "flowers.yaml"
+    assert words_for("mine", own.with_name("mine.yaml")) == "mine.yaml"

@@ -84,6 +84,9 @@ def test_intervals_resample_the_groups_that_predictions_name(
 
     again = CliRunner().invoke(app, ["run", str(grid)])
     assert "trials: 0 completed now, 4 before, 0 failed" in again.stdout, again.output
+    said = " ".join(again.stdout.split())
+    assert "finished: every trial was complete before this call; nothing was trained" in said
+    assert "open it in a browser: " in said
     verified = CliRunner().invoke(app, ["verify", str(report)])
     assert verified.exit_code == 0, verified.output
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from ablate.study.record import ArmRecord
 from ablate.study.trial import DataSpec, Trial
 from ablate.study.weights_identity import WeightsIdentity
 from ablate.workflow.folders import find_folders
+from ablate.workflow.plan.plan_grid import Plan
 from ablate.workflow.prepare import equal_arms, network_facts
 from ablate.workflow.prepare.check_arms import check_arms
 from ablate.workflow.prepare.network_facts import BuiltFacts, CachedFacts
@@ -280,6 +282,14 @@ def test_long_tables_are_cut_and_all_prints_them(desk: Path, write_grid: WriteGr
     assert whole.count("head_lr=0.0") == 100 + 50
     assert "more; --all" not in whole
     assert "left out: " not in whole
+
+
+def test_cells_left_out_are_spelled_as_arms_are() -> None:
+    excluded = SimpleNamespace(cell={"clip_norm": None, "freeze_depth": -1}, why="too dear")
+    resolved: Any = SimpleNamespace(expansion=SimpleNamespace(excluded=[excluded]))
+    plan = Plan.__new__(Plan)
+    object.__setattr__(plan, "resolved", resolved)
+    assert plan.left_out == [{"cell": "clip_norm=null, freeze_depth=-1", "why": "too dear"}]
 
 
 WORDS: dict[object, int] = {"all": 4, 4: 4, 3: 3, -1: 3, 0: 0}

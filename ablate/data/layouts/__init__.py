@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ablate.data.layouts._base import Found, Layout, Trap
 from ablate.data.layouts._listing import Listing
 from ablate.data.layouts.class_folders import read_class_folders
@@ -29,6 +31,8 @@ LAYOUTS: tuple[Layout, ...] = (
     read_marked,
     read_file_words,
 )
+SHARD_SOURCES = {".parquet": "parquet", ".tar": "webdataset"}
+"""How files are called that hold many images -> the source that reads them."""
 
 
 def recognise(listing: Listing, sorted_images: Sorted) -> Found:
@@ -38,6 +42,7 @@ def recognise(listing: Listing, sorted_images: Sorted) -> Found:
     """
     name = escaped(listing.root.name)
     if not listing.images:
+        _check_no_shards(listing, name)
         raise DataError(
             f"FOLDER must hold images, {name} holds none that can be read"
             f"{_instead(listing)}; give the folder that the images lie in."
@@ -53,6 +58,21 @@ def recognise(listing: Listing, sorted_images: Sorted) -> Found:
         "the images into one folder per class, or name them in a CSV (columns file, label)"
         f"{_table_beside(listing)}."
     )
+
+
+def _check_no_shards(listing: Listing, name: str) -> None:
+    """Name the source that reads a folder of tables or archives, which need no grid by init."""
+    for suffix, source in SHARD_SOURCES.items():
+        shards = listing.others_ending(suffix)
+        if shards:
+            # A name with a blank or a colon in it would be read as something else.
+            path = json.dumps(f"./{listing.root.name}", ensure_ascii=False)
+            raise DataError(
+                f"FOLDER must hold image files, {name} holds {counted(shards, suffix + ' file')}, "
+                f"which source: {source} reads as they are: `ablate advise` on the same folder "
+                f"says what to set, and a grid file beside it has data: {{source: {source}, "
+                f"path: {path}}}."
+            )
 
 
 def _table_beside(listing: Listing) -> str:
@@ -87,4 +107,13 @@ def _check_classes(found: Found, name: str) -> None:
         )
 
 
-__all__ = ["LAYOUTS", "Found", "Listing", "Sorted", "Trap", "recognise", "sort_masks"]
+__all__ = [
+    "LAYOUTS",
+    "SHARD_SOURCES",
+    "Found",
+    "Listing",
+    "Sorted",
+    "Trap",
+    "recognise",
+    "sort_masks",
+]

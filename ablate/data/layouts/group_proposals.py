@@ -14,6 +14,7 @@ from functools import partial
 
 from ablate.data.layouts._base import LabelledImage
 from ablate.data.layouts.name_fields import name_candidates, simpler
+from ablate.data.sources._roles import without_accents
 from ablate.study.image_rule import Column, ImageRule, Level, found_in_path, rule_in_words
 
 _FEWEST_GROUPS = 8
@@ -24,13 +25,20 @@ _SHARE_TOGETHER = {"id": 0.1, "prefix": 0.5, "field": 0.5, "level": 0.5, "column
 _GROUPS_A_CLASS = 2
 _KINDS = 4
 """Groups of a class, at most, that may be its kinds."""
+# Tables come from everywhere, too; without accents.
 _WORDS = (
     "patient subject person participant part piece group slide lesion case specimen sample plant "
     "animal individual video clip scene sequence series serial lot batch session visit site plot "
-    "tree identity object product board panel"
+    "tree identity object product board panel "
+    "patienten proband probanden fall teil bauteil werkstuck stuck serie charge los gruppe probe "
+    "pflanze tier sitzung paciente persona sujeto caso pieza lote grupo muestra paziente soggetto "
+    "pezzo lotto gruppo campione sujet personne cas groupe echantillon seance peca "
+    "amostra patientin pacjent пациент деталь партия 患者 病人"
 )
 _GROUP_WORDS = frozenset(_WORDS.split())
 """Words in names of columns: what is photographed several times."""
+_NUMBERED = re.compile(r"(.+?)(s|en|n)?(id|ids|no|nr|nummer|num|number|code|key|name|uid)?")
+"""`patientid`, `patients`: a word, its plural, and what says that it is a number or a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +56,12 @@ class GroupProposal:
     @property
     def in_words(self) -> str:
         """The rule with its evidence."""
+        sizes = f"{self.smallest} to {self.largest} images (median {self.median})"
+        if self.smallest == self.largest:
+            sizes = f"{self.smallest} images each"
         return (
-            f"{rule_in_words(self.rule)} makes {self.n_groups} groups of {self.smallest} to "
-            f"{self.largest} images (median {self.median}), for example {self.example}"
+            f"{rule_in_words(self.rule)} makes {self.n_groups} groups of {sizes}, for example "
+            f"{self.example}"
         )
 
 
@@ -115,8 +126,7 @@ def _candidates(
 ) -> list[tuple[str, ImageRule]]:
     candidates: list[tuple[str, ImageRule]] = []
     for column in images[0].cells:
-        words = re.split(r"[\W_]+", column.casefold())
-        if set(words) & _GROUP_WORDS:
+        if _is_called_as_a_group(column):
             candidates.append(("column", Column(column=column)))
     # A level that some image does not have gives that image no group.
     n_levels = min(map(_n_folders, ids))
@@ -126,6 +136,16 @@ def _candidates(
     for candidate in name_candidates(ids):
         candidates.append((candidate.kind, candidate.rule))
     return candidates
+
+
+def _is_called_as_a_group(column: str) -> bool:
+    """Whether a column's name has one of the words: `Patienten-Nr`, `patientId`, `part_no`."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", without_accents(column))  # patientId
+    for word in re.split(r"[\W\d_]+", spaced.casefold()):
+        match = _NUMBERED.fullmatch(word)
+        if word in _GROUP_WORDS or (match is not None and match[1] in _GROUP_WORDS):
+            return True
+    return False
 
 
 def _tried(images: Sequence[LabelledImage], ids: Sequence[str], rule: ImageRule) -> _Tried | None:

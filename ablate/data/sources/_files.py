@@ -112,6 +112,10 @@ def unlisted_remarks(table: Path, items: Sequence[Item]) -> list[str]:
     if not left_out:
         return []
     example = escaped(left_out[0].relative_to(table.parent).as_posix())
+    if len(left_out) == 1:
+        return [
+            f"left out: 1 image that lies beside those in {table.name} and is not in it: {example}"
+        ]
     return [
         f"left out: {len(left_out)} images that lie beside those in {table.name} and are not in "
         f"it, for example {example}"

@@ -100,7 +100,7 @@ def split_and_rest(name: str) -> tuple[str, str] | None:
     The other words come without `set`, `data` and the like.
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # TrainData
-    bare = _without_accents(spaced.casefold())
+    bare = without_accents(spaced.casefold())
     # digits part words, too: `train2017`
     words = list(filter(None, re.split(r"[\W\d_]+", bare)))
     # At an end only: in the middle it belongs to another word.
@@ -121,7 +121,7 @@ def _without_general(words: Sequence[str]) -> str:
     return " ".join(telling)
 
 
-def _without_accents(text: str) -> str:
+def without_accents(text: str) -> str:
     """`validação` -> `validacao`, as the tables above have it."""
     decomposed = unicodedata.normalize("NFKD", text)
     letters = ""

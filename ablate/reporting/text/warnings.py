@@ -91,11 +91,11 @@ def _cut_away(results: Results) -> str:
     of_arms = ""
     if n_few < len(shares):
         of_arms = f", fewer than {100 * FEWEST_SEEN:.0f} % in {n_few} of {len(shares)} arms"
+    # In few words: a usual crop of square photographs is enough for this line. What to do about it
+    # stands in the section on the data.
     return (
-        f"**Networks see {seen_in_words(shares.values())} of the pixels{of_arms}:** val and test "
-        "show the middle of an image, and what lies outside it counts for nothing; `view: pad` "
-        "or `view: squash` under `data` shows whole images, `crop_share: 1` the whole middle "
-        "square."
+        f"**Networks see {seen_in_words(shares.values())} of the pixels{of_arms}:** the middle of "
+        "an image; `view: pad` or `view: squash` shows all."
     )
 
 

@@ -13,6 +13,7 @@ from ablate.advice.grid_document import grid_document
 from ablate.advice.recommendation import Advice
 from ablate.advice.rough_cost import RoughCost, rough_cost
 from ablate.data.dataset import DataSet, load_data
+from ablate.data.layouts import SHARD_SOURCES
 from ablate.errors import DataError, SpecError, escaped
 from ablate.study.tasks import USUAL_TASK
 from ablate.study.trial import DataSpec
@@ -39,6 +40,8 @@ class Target:
     task: str
     data: DataSpec
     data_dir: Path
+    is_folder: bool = False
+    """Whether images were named, and not a grid."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +138,18 @@ def _of_folder(name: str, path: Path) -> Target:
         )
     # Drawn where the folder says nothing of splits; its own splits go before.
     data = DataSpec.model_validate(
-        {"source": "folder", "path": path.name, "split_seed": 0, "fractions": _SHARES}
+        {"source": _source_of(path), "path": path.name, "split_seed": 0, "fractions": _SHARES}
     )
-    return Target(name, _task_of(path), data, path.parent)
+    return Target(name, _task_of(path), data, path.parent, is_folder=True)
+
+
+def _source_of(path: Path) -> str:
+    """By the first file that a source of shards reads; `folder` where there is none."""
+    if path.is_dir():
+        for suffix, source in SHARD_SOURCES.items():
+            if next(path.rglob(f"*{suffix}"), None) is not None:
+                return source
+    return "folder"
 
 
 def _task_of(path: Path) -> str:
@@ -150,4 +162,4 @@ def _task_of(path: Path) -> str:
 def _of_grid(name: str, asked: Request, folders: Folders) -> Target:
     plain: Mapping[str, object] = dict.fromkeys(("view", "crop_share"))
     data = asked.grid.data.model_copy(update={**plain, "image_size": "auto"})
-    return Target(name, asked.grid.task, data, folders.data_dir)
+    return Target(name, asked.grid.task, data, asked.data_dir or folders.data_dir)

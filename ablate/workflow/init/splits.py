@@ -15,7 +15,7 @@ from ablate.data.layouts import Trap
 from ablate.data.layouts._base import LabelledImage, class_names_of, splits_given
 from ablate.data.layouts.counted import counted
 from ablate.data.layouts.group_proposals import GroupProposal
-from ablate.data.sources._base import Collection
+from ablate.data.sources._base import Collection, Item
 from ablate.data.sources._class_names import positions_of
 from ablate.data.sources._files import NamedFile, item_of
 from ablate.data.splits import split_items
@@ -38,6 +38,8 @@ class Dealt:
     n_images: dict[str, int]
     n_groups: dict[str, int]
     """Split -> groups; empty where there are none."""
+    n_test_groups: dict[str, int]
+    """Class -> groups that its test images come from; empty where there are none."""
     rule: str
     """In words."""
     split_of: dict[str, str]
@@ -162,6 +164,7 @@ def _dealt(parts: Parts, class_names: Sequence[str], rule: str, *, has_groups: b
     counts = {}
     n_images = {}
     n_groups = {}
+    n_test_groups = {}
     split_of: dict[str, str] = {}
     for split in SPLITS:
         groups = set()
@@ -173,7 +176,28 @@ def _dealt(parts: Parts, class_names: Sequence[str], rule: str, *, has_groups: b
         n_images[split] = len(parts[split])
         if has_groups:
             n_groups[split] = len(groups)
-    return Dealt(counts=counts, n_images=n_images, n_groups=n_groups, rule=rule, split_of=split_of)
+    if has_groups:
+        n_test_groups = _groups_of_classes(parts["test"], class_names)
+    return Dealt(
+        counts=counts,
+        n_images=n_images,
+        n_groups=n_groups,
+        n_test_groups=n_test_groups,
+        rule=rule,
+        split_of=split_of,
+    )
+
+
+def _groups_of_classes(items: Sequence[Item], class_names: Sequence[str]) -> dict[str, int]:
+    """Class -> groups that its images come from."""
+    groups: defaultdict[str, set[str | None]] = defaultdict(set)
+    for item in items:
+        positions = item.label
+        if isinstance(positions, int):
+            positions = (positions,)
+        for position in positions:
+            groups[class_names[position]].add(item.group)
+    return {name: len(groups[name]) for name in class_names}
 
 
 def sides_in_words(counts: Mapping[str, int]) -> str:

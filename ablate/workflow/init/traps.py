@@ -15,6 +15,8 @@ from ablate.workflow.init.facts import USUAL_CROP, seen_share
 from ablate.workflow.init.proposal import Proposal
 
 _FEWEST_TEST_IMAGES = 10
+_FEWEST_GROUPS_OF_A_CLASS = 3
+"""Resampling fewer groups than three shows little of how groups differ."""
 _NEARLY_ALL = 0.9
 _ENOUGH = 0.85
 """Share of the pixels from which nobody is warned."""
@@ -28,6 +30,7 @@ def score_traps(proposal: Proposal) -> Iterator[Trap]:
     yield from _small_classes(proposal)
     yield from _one_for_all(proposal)
     yield from _few_groups(proposal)
+    yield from _classes_of_few_groups(proposal)
     yield from _alike(proposal)
     looked = proposal.looked
     if looked.headers.n_all > len(looked.headers.of) + len(looked.headers.damaged):
@@ -76,6 +79,20 @@ def _small_in(counts: Mapping[str, int]) -> tuple[list[str], list[str]]:
     return absent, tiny
 
 
+def _classes_of_few_groups(proposal: Proposal) -> Iterator[Trap]:
+    """Classes whose test images, however many, show one or two parts or patients."""
+    counts = proposal.dealt.n_test_groups
+    few = [name for name, n in counts.items() if 0 < n < _FEWEST_GROUPS_OF_A_CLASS]
+    if few:
+        words = [f"{escaped(name)} {counts[name]}" for name in few]
+        text = (
+            f"the test images of {counted(few, 'class')} come from fewer than "
+            f"{_FEWEST_GROUPS_OF_A_CLASS} groups ({some(words, most=_N_NAMED)}): their scores, and "
+            "macro F1, are those of so many cases, and intervals are too narrow there"
+        )
+        yield Trap("classes of few groups in test", text)
+
+
 def _one_for_all(proposal: Proposal) -> Iterator[Trap]:
     totals: dict[str, int] = {}
     for counts in proposal.dealt.counts.values():
@@ -110,7 +127,10 @@ def _alike(proposal: Proposal) -> Iterator[Trap]:
         )
         yield Trap("not compared", text)
         return
-    astride = _astride(proposal, alike.pairs)
+    # Images of classes that are too small were compared too, and are in no split.
+    pairs = _used(proposal, alike.pairs)
+    yield from _labelled_apart(proposal, pairs)
+    astride = _astride(proposal, pairs)
     if astride:
         first, second = map(escaped, astride[0])
         way_out = "remove one of each"
@@ -123,6 +143,16 @@ def _alike(proposal: Proposal) -> Iterator[Trap]:
         yield Trap("near-duplicates across splits", text)
 
 
+def _used(proposal: Proposal, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pairs of which both images are in the study."""
+    paths = {image.path for image in proposal.images}
+    used = []
+    for pair in pairs:
+        if paths.issuperset(pair):
+            used.append(pair)
+    return used
+
+
 def _astride(proposal: Proposal, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """The pairs of which the splits part the one from the other."""
     split_of = {}
@@ -130,11 +160,28 @@ def _astride(proposal: Proposal, pairs: Sequence[tuple[str, str]]) -> list[tuple
         split_of[image.path] = proposal.dealt.split_of[image_id]
     astride = []
     for one, other in pairs:
-        # Images of classes that are too small were compared too, and are in no split.
-        are_used = one in split_of and other in split_of
-        if are_used and split_of[one] != split_of[other]:
+        if split_of[one] != split_of[other]:
             astride.append((one, other))
     return astride
+
+
+def _labelled_apart(proposal: Proposal, pairs: Sequence[tuple[str, str]]) -> Iterator[Trap]:
+    """Equal images of two classes, whatever split they are in."""
+    labels_of = {image.path: image.labels for image in proposal.images}
+    apart = []
+    for pair in pairs:
+        if labels_of[pair[0]] != labels_of[pair[1]]:
+            apart.append(pair)
+    if not apart:
+        return
+    words = []
+    for image in apart[0]:
+        words.append(f"{escaped(image)} ({', '.join(map(escaped, labels_of[image]))})")
+    text = (
+        f"{counted(apart, 'pair')} of (nearly) equal images with different labels, for example "
+        f"{' and '.join(words)}: look at them; a label is wrong, or what tells them apart is small"
+    )
+    yield Trap("one image, two labels", text)
 
 
 def view_traps(proposal: Proposal, advice: Advice) -> Iterator[Trap]:

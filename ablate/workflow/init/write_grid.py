@@ -84,6 +84,11 @@ def write_grid(
         # `photos.csv` beside `photos` may be the user's own, whatever was said of the grid file.
         is_own = may_replace and _made_by_init(place)
         check_free(place.table, may_replace=is_own, way_out="move it away")
+        if place.needs_data_dir:
+            tell(
+                f"the table of images goes beside them, not beside the grid file: "
+                f"{escaped(str(place.table))} (a table names files below its own folder)"
+            )
     _write(files)
     return _written(proposal, advice, traps, cost)
 

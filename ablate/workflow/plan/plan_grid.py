@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ablate.grid.arm_names import level_word
 from ablate.grid.grid_file import Grid
 from ablate.grid.seeds import check_seeds
 from ablate.model.backbone_facts import RecipeFacts
@@ -90,7 +91,8 @@ class Plan:
         """One row per cell of the grid that is not trained: cell, why."""
         rows = []
         for excluded in self.resolved.expansion.excluded:
-            levels = [f"{axis}={level}" for axis, level in excluded.cell.items()]
+            # As names of arms spell them.
+            levels = [f"{axis}={level_word(level)}" for axis, level in excluded.cell.items()]
             rows.append({"cell": ", ".join(levels), "why": excluded.why})
         return rows
 

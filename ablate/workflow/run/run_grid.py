@@ -18,6 +18,7 @@ from ablate.workflow.after.report_folder import check_report_folder, results_kep
 from ablate.workflow.commands import report_command, run_command
 from ablate.workflow.context import StudyContext
 from ablate.workflow.folders import Folders, check_optuna
+from ablate.workflow.grid_names import words_for
 from ablate.workflow.plan.trials_per_gpu import with_trials_per_gpu
 from ablate.workflow.prepare.all_mistakes import all_mistakes
 from ablate.workflow.prepare.grid_source import other_source
@@ -167,13 +168,14 @@ def prepare_context(
     check_report_folder(folders, report_dir, grid)
     store = open_store(folders, grid.name)
     check_optuna(folders)
+    words = words_for(grid.name, request.file)
     with all_mistakes(request):
         resolved = resolve(
             grid,
             folders,
             seeds=options.seeds,
             allow_fallback=options.allow_fallback,
-            command=run_command(grid.name, seeds=options.seeds_text, settings=grid.settings),
+            command=run_command(words, seeds=options.seeds_text, settings=grid.settings),
         )
     watcher.data_found(resolved)
     with all_mistakes(request), watcher.preparing() as on_progress:

@@ -120,6 +120,28 @@ def test_a_column_that_is_called_after_what_is_photographed() -> None:
     assert proposal is not None
     assert proposal.rule == Column(column="lesion_id")
     assert proposal.in_words == (
-        "column lesion_id makes 20 groups of 3 to 3 images (median 3), for example L0 with 0.jpg, "
-        "1.jpg, 2.jpg"
+        "column lesion_id makes 20 groups of 3 images each, for example L0 with 0.jpg, 1.jpg, 2.jpg"
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "is_found"),
+    [
+        ("Patienten-Nr", True),
+        ("patientId", True),
+        ("PatientID", True),
+        ("Fallnummer", True),
+        ("Werkstück", True),
+        ("N° lote", True),
+        ("apartment", False),
+        ("Befund", False),
+        ("id", False),
+    ],
+)
+def test_columns_of_other_languages_and_spellings(column: str, is_found: bool) -> None:
+    images = []
+    for i in range(60):
+        cells = {column: f"L{i // 3}"}
+        images.append(LabelledImage(f"{i}.jpg", (CLASSES[i // 30],), None, cells))
+    proposal = propose_groups(images, [image.path for image in images], but_levels=[])
+    assert (proposal is not None) == is_found

@@ -29,13 +29,12 @@ def with_shares(published, *shares: float):
 
 def test_what_networks_do_not_see_of_an_image_has_a_line(published) -> None:
     assert warnings_of(with_shares(published, 0.51, 0.51)) == [
-        "**Networks see 51 % of the pixels:** val and test show the middle of an image, and what "
-        "lies outside it counts for nothing; `view: pad` or `view: squash` under `data` shows "
-        "whole images, `crop_share: 1` the whole middle square."
+        "**Networks see 51 % of the pixels:** the middle of an image; `view: pad` or "
+        "`view: squash` shows all."
     ]
     (some_arms,) = warnings_of(with_shares(published, 0.8499, 1.0))
     assert some_arms.startswith(
-        "**Networks see 84 to 100 % of the pixels, fewer than 85 % in 1 of 2 arms:** val"
+        "**Networks see 84 to 100 % of the pixels, fewer than 85 % in 1 of 2 arms:** the"
     )
     assert warnings_of(with_shares(published, 0.85, 1.0)) == []
 

@@ -159,6 +159,7 @@ def test_leaves_with_masks_and_a_table(desk: Path) -> None:
         "tiny classes in test",
         "one class for nearly all",
         "few groups in test",
+        "classes of few groups in test",
         "near-duplicates across splits",
         "cut by the view",
     ]

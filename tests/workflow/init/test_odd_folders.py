@@ -92,6 +92,16 @@ def test_a_folder_of_other_files(desk: Path) -> None:
     )
 
 
+def test_a_folder_of_shards(desk: Path) -> None:
+    (desk / "my shards").mkdir()
+    (desk / "my shards" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
+    assert refused("my shards") == (
+        "FOLDER must hold image files, my shards holds 1 .parquet file, which source: parquet "
+        "reads as they are: `ablate advise` on the same folder says what to set, and a grid file "
+        'beside it has data: {source: parquet, path: "./my shards"}.'
+    )
+
+
 def test_one_class(desk: Path) -> None:
     draw(desk, "images/cat/1.png", "images/cat/2.png")
     assert refused("images").startswith("the images of FOLDER must have labels, 2 images")
@@ -156,6 +166,17 @@ def test_a_grid_file_elsewhere(desk: Path) -> None:
     )
 
 
+def test_a_table_beside_the_images_is_said_before(desk: Path) -> None:
+    two_classes(desk / "images", n=40)
+    (desk / "images" / "cat" / "0.png").write_bytes(b"no image")
+    result = CliRunner().invoke(app, ["init", "images", "--out", "grids/first.yaml"])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    table = said.index("the table of images goes beside them, not beside the grid file: ")
+    assert table < said.index("task: classification")
+    assert (desk / "first.csv").is_file()
+
+
 def test_a_grid_file_among_the_images(desk: Path) -> None:
     two_classes(desk / "images")
     init("images", "--out", "images/first.yaml")
@@ -203,6 +224,30 @@ def test_defects_in_test_alone(desk: Path) -> None:
         "are drawn"
     )
     assert loads("bottle.yaml") == {"train": 14, "val": 5, "test": 5}
+
+
+def test_a_class_whose_test_images_show_one_part(desk: Path) -> None:
+    ok = [f"ok/part{part}_{shot}.png" for part in range(20) for shot in range(5)]
+    bad = [f"bad/part{part}_{shot}.png" for part in range(30, 34) for shot in range(12)]
+    draw(desk / "images", *ok, *bad)
+    document = init("images")
+    (trap,) = [x for x in document["traps"] if x["kind"] == "classes of few groups in test"]
+    assert trap["text"] == (
+        "the test images of 1 class come from fewer than 3 groups (bad 1): their scores, and "
+        "macro F1, are those of so many cases, and intervals are too narrow there"
+    )
+
+
+def test_one_image_in_two_classes(desk: Path) -> None:
+    two_classes(desk / "images")
+    image = (desk / "images" / "cat" / "3.png").read_bytes()
+    (desk / "images" / "dog" / "30.png").write_bytes(image)
+    document = init("images")
+    (trap,) = [one for one in document["traps"] if one["kind"] == "one image, two labels"]
+    assert trap["text"] == (
+        "1 pair of (nearly) equal images with different labels, for example cat/3.png (cat) and "
+        "dog/30.png (dog): look at them; a label is wrong, or what tells them apart is small"
+    )
 
 
 def test_names_that_are_not_utf8_and_links(desk: Path) -> None:
@@ -257,6 +302,19 @@ def test_a_folder_that_is_called_as_its_parts_are(desk: Path) -> None:
     document = init("part7_set")
     assert sum(document["n_groups"].values()) == 12
     assert sum(loads("part7_set.yaml").values()) == 48
+
+
+def test_several_paths_that_count_from_the_grid_file(desk: Path) -> None:
+    two_classes(desk / "images")
+    init("images")
+    draw(desk / "more", "cat/30.png", "dog/30.png")
+    grid = desk / "images.yaml"
+    text = grid.read_text()
+    grid.write_text(text.replace("path: ./images\n", "paths: [./images, ./more]\n"))
+    os.chdir("/")
+    assert sum(loads(str(grid)).values()) == 22
+    grid.write_text(text.replace("path: ./images\n", "paths: [./images, more]\n"))
+    assert request(str(grid)).data_dir is None
 
 
 def test_a_path_that_counts_from_the_grid_file_goes_before_the_data_folder(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ablate.quoting import code, text
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure
 from ablate.reporting.text import study_sentences
 from ablate.reporting.text.markdown import table, yes_or_no
 from ablate.reporting.text.split_sentences import own_split_sentence
-from ablate.study.image_shapes import seen_in_words, sizes_in_words
+from ablate.study.image_shapes import FEWEST_SEEN, seen_in_words, sizes_in_words
 
 
 def data_section(results: Results, _show: ShowFigure) -> str:
@@ -33,7 +35,7 @@ def data_section(results: Results, _show: ShowFigure) -> str:
         facts["images"] = text(sizes_in_words(data.shapes))
     shares = results.record.seen_shares.values()
     if shares:
-        facts["seen of an image"] = f"{seen_in_words(shares)} of its pixels in val and test"
+        facts["seen of an image"] = _seen(shares)
     if data.groups is not None:
         facts["groups"] = study_sentences.group_sentence(data).rstrip()
     facts["fingerprint"] = code(data.fingerprint)
@@ -41,6 +43,17 @@ def data_section(results: Results, _show: ShowFigure) -> str:
     # backbone's name says.
     facts["pretrained weights"] = _weights(results)
     return "## Data\n\n" + table(["what", "value"], facts.items(), n_text_columns=2)
+
+
+def _seen(shares: Collection[float]) -> str:
+    """How much networks see, and where that is little, what to do about it."""
+    words = f"{seen_in_words(shares)} of its pixels in val and test"
+    if min(shares) >= FEWEST_SEEN:
+        return words
+    return (
+        f"{words}; what lies outside counts for nothing: `view: pad` or `view: squash` under "
+        "`data` shows whole images, `crop_share: 1` the whole middle square"
+    )
 
 
 def _weights(results: Results) -> str:
