@@ -139,8 +139,7 @@ def show_seen(console: Console, shares: Mapping[str, float]) -> None:
         console.print(f"{line}")
         return
     console.print(
-        f"warning: {line}, the middle of its middle square; data.view: pad or squash shows whole "
-        "images, data.crop_share: 1 the whole square",
+        f"warning: {line}, its middle; view: pad or view: squash shows whole images",
         style=_WARNING,
     )
 

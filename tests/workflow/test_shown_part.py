@@ -84,9 +84,8 @@ def test_the_middle_square_sees_no_defect_and_the_report_says_so(
     [
         (
             "",
-            "warning: seen: val and test show networks 22 % of an image's pixels, the middle of "
-            "its middle square; data.view: pad or squash shows whole images, data.crop_share: 1 "
-            "the whole square",
+            "warning: seen: val and test show networks 22 % of an image's pixels, its middle; "
+            "view: pad or view: squash shows whole images",
         ),
         ("crop_share: 1,", "warning: seen: val and test show networks 25 % of an image's pixels"),
         ("view: pad,", "seen: val and test show networks 100 % of an image's pixels\n"),
