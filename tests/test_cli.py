@@ -204,6 +204,6 @@ def test_a_shell_completes_names_of_grids_and_paths_of_grid_files(tmp_path: Path
         return done.stdout.split()
 
     assert offered("m") == ["mine", "more"]
-    assert offered("flowers1") == ["flowers102"]
+    assert offered("flowers1") == ["flowers102", "flowers102_320"]
     assert offered("exp") == ["experiments/"]
     assert offered("experiments/m") == ["experiments/mine.yaml", "experiments/more.yml"]

@@ -27,7 +27,10 @@ def flowers(tmp_path: Path) -> DataSet:
 def _said(data_set: DataSet) -> str:
     console = Console(file=io.StringIO(), width=400, markup=False, highlight=False)
     resolved: Any = SimpleNamespace(
-        data_set=data_set, expansion=SimpleNamespace(arms=()), pilot=None
+        data=DataSpec(source="rendered_flowers"),
+        data_set=data_set,
+        expansion=SimpleNamespace(arms=()),
+        pilot=None,
     )
     show_data(console, cast("Resolved", resolved))
     return cast("io.StringIO", console.file).getvalue()

@@ -115,6 +115,7 @@ def test_what_the_task_refuses_is_refused_with_its_reason(spec: TaskSpec) -> Non
         "shots": 5,
         "classifier": "knn",
         "class_weights": "effective",
+        "co_tuning": 1.0,
     }
     for name, rule in spec.field_rules.items():
         with pytest.raises(SpecError) as caught:

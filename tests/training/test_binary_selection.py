@@ -17,6 +17,7 @@ from ablate.recipe.strategy import phases_of
 from ablate.training.loop import fit
 from ablate.training.loop.training_progress import TrainingProgress
 from ablate.training.tasks.classification import Classification
+from ablate.training.tasks.join_tiles import WHOLE_IMAGES
 
 LABELS = np.array([0] * 7 + [1] * 3)
 EPOCHS = np.array(
@@ -48,6 +49,7 @@ def _judged(
         task=Classification(),
         compute=None,
         micro_batch=recipe.batch_size,
+        tiles=WHOLE_IMAGES,
     )
     active: Any = SimpleNamespace(
         trained_part=SimpleNamespace(val=SimpleNamespace(labels=LABELS), evaluate=None), ema=None
