@@ -30,6 +30,7 @@ GREY_IMAGE = IMAGES[64][:1].expand(3, 64, 64).contiguous()
 FACTORS = (0.0, 0.1, 0.6, 0.9999999, 1.0, 1.0000001, 1.4, 1.99, 30.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [0.03, -0.0499, 0.0, -1e-9, 1e-9, 0.5, -0.5])
 def test_hue_is_turned_as_torchvision_does_for_every_colour_there_is(turn: float) -> None:
     n_seen = 0

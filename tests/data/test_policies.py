@@ -72,6 +72,7 @@ def test_a_larger_strength_is_further_from_the_clean_image() -> None:
     assert all(smaller + 0.3 < larger for smaller, larger in pairwise(distances)), distances
 
 
+@pytest.mark.slow
 def test_the_whole_strength_is_the_strong_level() -> None:
     assert torch.equal(_draw("1.0"), _draw("strong"))
 
@@ -89,6 +90,7 @@ def test_every_policy_changes_images_and_differs_from_the_others() -> None:
         ), word
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("theirs", "ranges", "n_bins"),
     [
@@ -144,6 +146,7 @@ def test_no_flip_leaves_the_same_crops_unmirrored() -> None:
     assert all(a or b for a, b in zip(same, mirrored, strict=True)) and 5 <= sum(mirrored) <= 19
 
 
+@pytest.mark.slow
 def test_colour_jitter_alone_keeps_the_place_and_moves_the_colours() -> None:
     images = _draw("none color_jitter=0.5").float()
     shift = (images - CLEAN).mean((1, 2, 3)).abs()

@@ -67,6 +67,7 @@ def test_a_backbone_that_does_not_exist(desk: Path, write_grid: WriteGrid) -> No
     )
 
 
+@pytest.mark.slow
 def test_a_freeze_depth_out_of_range(desk: Path, write_grid: WriteGrid) -> None:
     message = _refused(desk, write_grid("bad_depth", ("[all, -1]", "[all, 40]")))
     assert message == (

@@ -35,7 +35,9 @@ def _refused(command: str, grid: Path, *options: str) -> str:
     return result.stderr.strip()
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "views", "lr-find"])
+@pytest.mark.parametrize(
+    "command", [pytest.param("run", marks=pytest.mark.slow), "plan", "views", "lr-find"]
+)
 def test_a_wrong_source_hides_neither_backbone_nor_weights(
     command: str, desk: Path, write_grid: WriteGrid
 ) -> None:
