@@ -221,19 +221,21 @@ class Publication:
         return ""
 
     def _publish_epoch(self, attempt: _Attempt, event: EpochEnded, trial: Trial) -> None:
-        attempt.epochs.append(event)
+        # First what may fail, so that an epoch that is told again is kept once.
+        if len(attempt.held.metrics) > _MOST_HELD:
+            self._log_held(attempt)
         # Kept for `curves.json`, also those of a run that has ended: its file may be gone.
+        attempt.epochs.append(event)
         if attempt.ended_before is None:
             metrics = mlflow_fields.curve_metrics(event, first=trial.select_by)
-            # Before they are held: an event that is told again must not stand there twice.
-            if len(attempt.held.metrics) > _MOST_HELD:
-                self._log_held(attempt)
             attempt.held.metrics += _logged(metrics, at=event.at, step=event.epoch)
 
     def rest(self) -> None:
         """Write what is held back: nothing comes for now, and somebody may be looking."""
         for attempt in self._attempts.values():
-            self._log_held(attempt)
+            # Of thousands of attempts few go on.
+            if not attempt.is_over:
+                self._log_held(attempt)
 
     def _log_held(
         self, attempt: _Attempt, *, metrics: Sequence[Metric] = (), tags: Sequence[RunTag] = ()
