@@ -96,3 +96,10 @@ def _speeds(machine: MachineFacts) -> tuple[float, float]:
     if not machine.has_bf16:
         factor *= _WITHOUT_BF16
     return factor * _STEPS_A_CORE, factor * _PASSES_A_CORE
+
+
+def roughly(seconds: float) -> str:
+    """`40 s` or `12 min`: known speeds tell no more than that."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ablate.advice.case import Case
 from ablate.advice.rule import MIN_EPOCHS, Rule
 from ablate.advice.sources import CONVENTION, GEOMETRY, KOLESNIKOV, TEXTILE, TOUVRON
+from ablate.study.image_shapes import FEWEST_SEEN
 
-_SQUARE = 1 / 0.85
+_SQUARE = 1 / FEWEST_SEEN
 """An aspect up to which the middle square holds the share of pixels that `ablate plan` wants."""
 _SIZES_FOR_SIGNS = (384, 320, 256)
 _SMALL = 96

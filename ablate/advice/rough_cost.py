@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablate.advice.cost import Work, memory_gb, seconds_a_trial
+from ablate.advice.cost import Work, memory_gb, roughly, seconds_a_trial
 from ablate.advice.facts import ImageSetFacts, MachineFacts
 from ablate.advice.recommendation import Advice
 
@@ -27,8 +27,8 @@ class RoughCost:
     def line(self) -> str:
         """The cost in one sentence."""
         return (
-            f"about {_duration(self.study_s)} for {self.n_arms} arms x {self.n_seeds} seeds "
-            f"({_duration(self.trial_s)} for a trial of the recommended arm) and "
+            f"about {roughly(self.study_s)} for {self.n_arms} arms x {self.n_seeds} seeds "
+            f"({roughly(self.trial_s)} for a trial of the recommended arm) and "
             f"{self.memory_gb:.1f} GB for a batch, from known speeds; --probe measures here"
         )
 
@@ -95,9 +95,3 @@ def _whole(advice: Advice, field: str) -> int:
     value = advice.value(field)
     assert isinstance(value, int)
     return value
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min"

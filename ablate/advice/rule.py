@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ablate.advice.case import Case
+from ablate.advice.cost import roughly
 from ablate.advice.recommendation import Recommendation
 
 Value = Callable[[Case], object]
@@ -100,24 +101,18 @@ def _budget(case: Case) -> str:
 
 
 def _full_cost(case: Case) -> str:
-    return f"everything takes about {_duration(case.trial_s(0, epochs=MIN_EPOCHS))} per trial"
+    return f"everything takes about {roughly(case.trial_s(0, epochs=MIN_EPOCHS))} per trial"
 
 
 def _trial_cost(case: Case) -> str:
     epochs = int(case.number("base.epochs", MIN_EPOCHS))
-    return f"about {_duration(case.trial_s(case.depth, epochs=epochs))} per trial"
+    return f"about {roughly(case.trial_s(case.depth, epochs=epochs))} per trial"
 
 
 def _device(case: Case) -> str:
     if case.machine.gpu_gb is not None:
         return f"GPU of {case.machine.gpu_gb:g} GB"
     return f"{case.machine.cores} CPU cores, no GPU"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min"
 
 
 MIN_EPOCHS = 6
