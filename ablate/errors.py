@@ -75,6 +75,15 @@ def some(names: Sequence[str], *, most: int) -> str:
     return f"{shown} and {n_more} more"
 
 
+def plural(n: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`, `2 classes`."""
+    if n == 1:
+        return f"{n} {noun}"
+    if noun.endswith("s"):
+        return f"{n} {noun}es"
+    return f"{n} {noun}s"
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message; empty where it has no message."""
     lines = str(error).splitlines()

@@ -35,6 +35,8 @@ __all__ = [
     "SplitsFacts",
     "StudyRecord",
 ]
+FEWEST_TEST_IMAGES = 10
+"""Of a class in test; below it its scores are coarse."""
 FEWEST_TEST_GROUPS = 12
 """Groups of test images below which intervals are rough: docs/statistics.md."""
 _FROZEN = ConfigDict(frozen=True, extra="forbid")

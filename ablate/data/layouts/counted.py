@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
+from ablate.errors import plural
+
 
 def counted(things: int | Sized, noun: str) -> str:
     """`1 image`, `2 images`, `3 classes`."""
     n = things if isinstance(things, int) else len(things)
-    if n == 1:
-        return f"{n} {noun}"
-    if noun.endswith("s"):
-        return f"{n} {noun}es"
-    return f"{n} {noun}s"
+    return plural(n, noun)

@@ -92,10 +92,16 @@ def split_of_row(row: Row, name: str, *, column: str) -> str | None:
     word = row.cells.get(column, "")
     if not word:
         return None
+    return split_named(word, f"in row {row.line} of {name}")
+
+
+def split_named(word: str, where: str) -> str:
+    """Return the split that a word stands for, e.g. `valid`. Raises DataError.
+
+    `where` ends the error, e.g. `in row 3 of labels.csv`.
+    """
     if word.lower() not in SPLIT_WORDS:
-        raise DataError(
-            f"a split must be one of {', '.join(SPLITS)}, got {word!r} in row {row.line} of {name}."
-        )
+        raise DataError(f"a split must be one of {', '.join(SPLITS)}, got {word!r} {where}.")
     return SPLIT_WORDS[word.lower()]
 
 

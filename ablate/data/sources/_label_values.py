@@ -10,6 +10,7 @@ from typing import Any
 
 from ablate.data.sources._class_names import check_class_names, in_label_order, positions_of
 from ablate.errors import DataError, escaped, is_printable, some
+from ablate.in_order import places
 from ablate.targets import Label
 
 Where = Callable[[int], str]
@@ -55,7 +56,7 @@ def labelled(
     order = in_label_order(used)
     if names is not None:
         order = [name for name in names if name in used]
-    position_of = {name: number for number, name in enumerate(order)}
+    position_of = places(order)
     labels: list[Label] = []
     for of_image in words:
         if several:

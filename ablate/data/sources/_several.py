@@ -11,6 +11,7 @@ from ablate.data.sources._base import Collection, Item, Source
 from ablate.data.sources._class_names import check_class_names, in_label_order, positions_of
 from ablate.data.sources._places import below, portable
 from ablate.errors import DataError, escaped, some
+from ablate.in_order import places
 from ablate.study.trial import DataSpec
 
 _N_NAMED = 5
@@ -104,7 +105,7 @@ def _class_names(collections: Sequence[Collection]) -> tuple[str, ...]:
 
 def _moved(path: str, collection: Collection, class_names: tuple[str, ...]) -> list[Item]:
     """The items of one place, by their names and labels in the whole."""
-    position = dict(zip(class_names, range(len(class_names)), strict=True))
+    position = places(class_names)
     names = collection.class_names
     moved = []
     for item in collection.items:

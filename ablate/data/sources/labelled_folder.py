@@ -22,6 +22,7 @@ from ablate.data.sources._rule_columns import check_columns, rule_columns
 from ablate.data.sources._table import Row, Table, read_table
 from ablate.data.sources.image_folder import VERSION, data_path
 from ablate.errors import DataError, escaped
+from ablate.in_order import places
 from ablate.study.trial import DataSpec
 
 LABELS = "labels.csv"
@@ -116,7 +117,7 @@ def read_labels(
     # Sorted: the order of the rows decides nothing. An image without a label adds no class.
     class_names = tuple(sorted(set().union(*labels_of_rows)))
     check_class_names(class_names, where=table.name)
-    position = dict(zip(class_names, range(len(class_names)), strict=True))
+    position = places(class_names)
     files = named_files(table, names.image, root=path.parent, data_dir=data_dir, about=names.label)
     items = []
     rows = zip(files, labels_of_rows, splits, table.rows, strict=True)

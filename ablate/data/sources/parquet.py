@@ -16,14 +16,14 @@ from typing import Any
 from ablate.data.sources._archived import archived_item
 from ablate.data.sources._base import Collection, Item
 from ablate.data.sources._column_names import ColumnNames, names_for
-from ablate.data.sources._index import SPLIT_WORDS
+from ablate.data.sources._index import split_named
 from ablate.data.sources._label_values import checked_names, labelled
 from ablate.data.sources._parquet_images import ImageColumn, Kept
 from ablate.data.sources._rule_columns import rule_columns
 from ablate.data.sources._shards import Shard, find_shards, sharded
 from ablate.data.sources.image_folder import data_path
 from ablate.errors import DataError, escaped, first_line, is_printable, some
-from ablate.study.trial import SPLITS, DataSpec
+from ablate.study.trial import DataSpec
 
 USUAL = ColumnNames(image="image", label="label", split="split")
 _N_NAMED = 8
@@ -119,17 +119,11 @@ def _item(table: _Table, row: int, label: Any, roles: _Roles, kept: tuple[str, .
         cells[column] = "" if value is None else str(value)
     split = table.shard.split
     if roles.split is not None:
-        split = _split(table.columns[roles.split][row], table.where(row))
+        word = str(table.columns[roles.split][row])
+        split = split_named(word, f"in {table.where(row)}")
     return archived_item(
         image_id, partial(table.images.fetch, row), label=label, split=split, cells=cells
     )
-
-
-def _split(value: Any, where: str) -> str:
-    word = str(value)
-    if word.lower() not in SPLIT_WORDS:
-        raise DataError(f"a split must be one of {', '.join(SPLITS)}, got {word!r} in {where}.")
-    return SPLIT_WORDS[word.lower()]
 
 
 def _open(shard: Shard) -> Any:

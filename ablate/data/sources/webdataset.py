@@ -17,7 +17,7 @@ from ablate.data.encoded import MAX_BYTES
 from ablate.data.sources._archived import archived_item
 from ablate.data.sources._base import Collection, Item
 from ablate.data.sources._column_names import ColumnNames, names_for
-from ablate.data.sources._index import SPLIT_WORDS
+from ablate.data.sources._index import split_named
 from ablate.data.sources._kinds import NAMED_IMAGES, UNREADABLE_SUFFIXES
 from ablate.data.sources._label_values import checked_names, labelled
 from ablate.data.sources._places import below
@@ -26,7 +26,7 @@ from ablate.data.sources._shards import Shard, find_shards, sharded
 from ablate.data.sources._tar_index import Member, fetch_of, members_of, read_text
 from ablate.data.sources.image_folder import data_path
 from ablate.errors import DataError, escaped, some
-from ablate.study.trial import SPLITS, DataSpec
+from ablate.study.trial import DataSpec
 
 USUAL = ColumnNames(image="image", label="label", split="split")
 NAMES_FILES = ("classnames.txt", "classes.txt")
@@ -206,11 +206,7 @@ class _Reader:
         if self.split is None:
             return None
         word = str(self._field(values, self.split, sample))
-        if word.lower() not in SPLIT_WORDS:
-            raise DataError(
-                f"a split must be one of {', '.join(SPLITS)}, got {word!r} for {sample.where}."
-            )
-        return SPLIT_WORDS[word.lower()]
+        return split_named(word, f"for {sample.where}")
 
     def _field(self, values: Mapping[str, Any], name: str, sample: Sample) -> Any:
         if name not in values:

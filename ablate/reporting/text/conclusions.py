@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ablate import quoting
-from ablate.errors import some
+from ablate.errors import plural, some
 from ablate.quoting import code
 from ablate.reporting.decision import Decision, decide
 from ablate.reporting.evidence.arm_gaps import ArmGap
@@ -17,7 +17,7 @@ from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import expected_optimism, luck_on_test
 from ablate.reporting.statistics.verdict import Verdict
 from ablate.reporting.text.effect_sentences import interval_text, sides, verdict_words
-from ablate.reporting.text.markdown import count, mean_sd, plural, points
+from ablate.reporting.text.markdown import count, mean_sd, points
 from ablate.study.record import ArmRecord
 
 _ALL_TRUE = "All these verdicts are true together in 95 % of such studies"

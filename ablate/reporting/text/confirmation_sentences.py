@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+from ablate.errors import plural
 from ablate.grid.seeds import seeds_text
 from ablate.quoting import code
 from ablate.reporting.evidence.confirmed import Confirmed
 from ablate.reporting.results import Results
 from ablate.reporting.text.effect_sentences import interval_text
-from ablate.reporting.text.markdown import plural, points
+from ablate.reporting.text.markdown import points
 
 
 def chosen_sentence(results: Results, confirmed: Confirmed) -> str:

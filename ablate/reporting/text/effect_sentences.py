@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ablate.errors import plural
 from ablate.quoting import code
 from ablate.reporting.evidence.comparisons import Comparison
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import NOT_MEASURED, Results, prose
 from ablate.reporting.statistics.power import MOST_SEEDS
 from ablate.reporting.statistics.verdict import Judged, Verdict
-from ablate.reporting.text.markdown import plural, points
+from ablate.reporting.text.markdown import points
 
 
 def axis_sentences(results: Results, axis: str) -> list[str]:

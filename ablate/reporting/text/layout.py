@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ablate.reporting.text.markdown import join_sections, plural
+from ablate.errors import plural
+from ablate.reporting.text.markdown import join_sections
 
 # (opening, closing) or (opening, between two parts, closing); `pages.html` looks for these words
 CARDS = ("<!-- cards -->", "<!-- /cards -->")

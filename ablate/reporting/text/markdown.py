@@ -133,15 +133,6 @@ def shortened(words: str, length: int) -> str:
     return f"{words[: length - 1]}…"
 
 
-def plural(n: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`, `2 classes`."""
-    if n == 1:
-        return f"{n} {noun}"
-    if noun.endswith("s"):
-        return f"{n} {noun}es"
-    return f"{n} {noun}s"
-
-
 def headed(heading: str, body: str) -> str:
     """A line above what it is about; nothing without a body."""
     if not body:

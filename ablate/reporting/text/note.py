@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ablate.errors import plural
 from ablate.quoting import code, text
 from ablate.reporting.report_record import (
     ReportArm,
@@ -13,7 +14,7 @@ from ablate.reporting.report_record import (
     ReportRecord,
 )
 from ablate.reporting.results import prose
-from ablate.reporting.text.markdown import bullets, mean_sd, plural, points
+from ablate.reporting.text.markdown import bullets, mean_sd, points
 
 _N_EFFECTS = 3
 

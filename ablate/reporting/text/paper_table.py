@@ -9,10 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablate.errors import plural
 from ablate.quoting import cell, code, one_line, text
 from ablate.reporting.results import Results, prose
 from ablate.reporting.statistics.verdict import Verdict
-from ablate.reporting.text.markdown import join_sections, plural, points, table
+from ablate.reporting.text.markdown import join_sections, points, table
 from ablate.study.choosing import is_better
 
 # undecided has no sign: an empty place claims nothing

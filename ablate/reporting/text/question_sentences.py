@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ablate import quoting
+from ablate.errors import plural
 from ablate.reporting.evidence.effects import Effect
 from ablate.reporting.results import Results, prose
 from ablate.reporting.text.effect_sentences import effect_verdict, interval_text, sides
-from ablate.reporting.text.markdown import plural, points
+from ablate.reporting.text.markdown import points
 
 _N_FIRST = 4
 EXPLORATORY = (

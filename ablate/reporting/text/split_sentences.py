@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablate.reporting.text.markdown import plural
+from ablate.errors import plural
 from ablate.study.record import DataFacts, SplitsFacts
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.errors import some
+from ablate.errors import plural, some
 from ablate.in_order import present
 from ablate.quoting import code, text
 from ablate.reporting.results import Results
-from ablate.reporting.text.markdown import plural, shortened
+from ablate.reporting.text.markdown import shortened
 from ablate.reporting.text.split_sentences import own_split_sentence
 from ablate.study.record import DataFacts
 from ablate.study.trial import SPLITS

@@ -6,10 +6,11 @@ import math
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from ablate.errors import plural
 from ablate.quoting import code, text
 from ablate.reporting.evidence.two_studies import StudyComparison
 from ablate.reporting.results import NOT_MEASURED, prose
-from ablate.reporting.text.markdown import bullets, join_sections, plural, points, score, table
+from ablate.reporting.text.markdown import bullets, join_sections, points, score, table
 
 _PAIRED = (
     "Differences are second minus first, paired by seed, with a t interval for each comparison."

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from ablate.errors import some
+from ablate.errors import plural, some
 from ablate.quoting import code
 from ablate.reporting.results import Results
 from ablate.reporting.text import study_sentences
-from ablate.reporting.text.markdown import plural
 from ablate.study.image_shapes import FEWEST_SEEN, seen_in_words
-from ablate.study.record import FEWEST_TEST_GROUPS
+from ablate.study.record import FEWEST_TEST_GROUPS, FEWEST_TEST_IMAGES
 from ablate.tracking.events import TrialState
 
-FEWEST_TEST_IMAGES = 10
 """A class with fewer test images is scored in steps of more than ten points."""
 MOST_CUT_AWAY = 0.35
 """As mean share of an image. Photographs of 3:2 lose a third, which is how networks are usually

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ablate.advice.facts import ImageSetFacts
 from ablate.advice.signs import may_flip, seeks_small_signs
 from ablate.data.layouts._headers import Header, quantiles
+from ablate.recipe.shown_part import USUAL_VIEW, View
+from ablate.study.image_shapes import shapes_of, share_seen
 from ablate.workflow.init.proposal import Proposal
 
 USUAL_CROP = 0.875
@@ -107,10 +109,8 @@ def lie_and_stand(headers: Mapping[str, Header]) -> bool:
     return min(n_lying, n_standing) >= _UPRIGHT * len(headers)
 
 
-def seen_share(headers: Mapping[str, Header], view: str | None, crop_share: float) -> float:
-    """Mean share of the pixels that val and test see of an image, in [0, 1]."""
-    if view in ("squash", "pad"):
-        return 1.0
-    # A middle square of the shorter side, and of that the middle `crop_share` of each side.
-    shares = [crop_share**2 / header.aspect for header in headers.values()]
-    return sum(shares) / max(1, len(shares))
+def seen_share(headers: Mapping[str, Header], view: View | None, crop_share: float) -> float:
+    """Mean share of the pixels that val and test see of an image, as `plan` will say it."""
+    shapes = shapes_of((header.width, header.height) for header in headers.values())
+    assert shapes is not None, "a proposal has images"
+    return share_seen(shapes, view=view or USUAL_VIEW, side_share=crop_share)

@@ -20,6 +20,7 @@ from ablate.data.sources._class_names import positions_of
 from ablate.data.sources._files import NamedFile, item_of
 from ablate.data.splits import split_items
 from ablate.errors import escaped, some
+from ablate.in_order import places
 from ablate.study.image_rule import Column, ImageRule, found_in_path
 from ablate.study.trial import SPLITS, DataSpec, Fractions
 from ablate.targets import Label
@@ -149,7 +150,7 @@ def _collection(images: Sequence[LabelledImage], ids: Sequence[str], root: Path)
 
 def _labels(images: Sequence[LabelledImage], class_names: Sequence[str]) -> list[Label]:
     """The class of each image; where some image has not exactly one, the classes of each."""
-    position = dict(zip(class_names, range(len(class_names)), strict=True))
+    position = places(class_names)
     labels = []
     is_exclusive = True
     for image in images:

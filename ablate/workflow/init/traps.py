@@ -10,16 +10,14 @@ from ablate.advice.rough_cost import RoughCost
 from ablate.data.layouts import Trap
 from ablate.data.layouts.counted import counted
 from ablate.errors import escaped, some
-from ablate.study.record import FEWEST_TEST_GROUPS
+from ablate.study.image_shapes import FEWEST_SEEN
+from ablate.study.record import FEWEST_TEST_GROUPS, FEWEST_TEST_IMAGES
 from ablate.workflow.init.facts import USUAL_CROP, seen_share
 from ablate.workflow.init.proposal import Proposal
 
-_FEWEST_TEST_IMAGES = 10
 _FEWEST_GROUPS_OF_A_CLASS = 3
 """Resampling fewer groups than three shows little of how groups differ."""
 _NEARLY_ALL = 0.9
-_ENOUGH = 0.85
-"""Share of the pixels from which nobody is warned."""
 _N_NAMED = 5
 _ROUGHLY = 1.2
 """Known speeds tell no more than that."""
@@ -61,7 +59,7 @@ def _small_classes(proposal: Proposal) -> Iterator[Trap]:
         yield Trap("classes absent from test", text)
     if tiny:
         text = (
-            f"test has fewer than {_FEWEST_TEST_IMAGES} images of {counted(tiny, 'class')} "
+            f"test has fewer than {FEWEST_TEST_IMAGES} images of {counted(tiny, 'class')} "
             f"({some(tiny, most=_N_NAMED)}): a single image moves such scores by tenths"
         )
         yield Trap("tiny classes in test", text)
@@ -74,7 +72,7 @@ def _small_in(counts: Mapping[str, int]) -> tuple[list[str], list[str]]:
     for name, n in counts.items():
         if n == 0:
             absent.append(escaped(name))
-        elif n < _FEWEST_TEST_IMAGES:
+        elif n < FEWEST_TEST_IMAGES:
             tiny.append(f"{escaped(name)} {n}")
     return absent, tiny
 
@@ -190,7 +188,7 @@ def view_traps(proposal: Proposal, advice: Advice) -> Iterator[Trap]:
     data = advice.below("data")
     usual = seen_share(headers, "crop", USUAL_CROP)
     view = data.get("view")
-    if usual >= _ENOUGH:
+    if usual >= FEWEST_SEEN:
         return
     words = f"the usual view: crop shows val and test {usual:.0%} of the pixels"
     if view in ("squash", "pad"):

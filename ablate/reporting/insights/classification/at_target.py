@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from ablate.errors import plural
 from ablate.quoting import code
 from ablate.reporting.predictions.target_precision import REACHED, SEEDS, VALUES
 from ablate.reporting.results import Results
 from ablate.reporting.text.conclusions import metric_cell
-from ablate.reporting.text.markdown import bullets, join_sections, plural, table
+from ablate.reporting.text.markdown import bullets, join_sections, table
 
 
 def target_section(results: Results) -> str:

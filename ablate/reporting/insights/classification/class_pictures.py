@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from ablate.errors import plural
 from ablate.reporting.figures.draw import draw_confusion
 from ablate.reporting.figures.models import draw_reliability
 from ablate.reporting.figures.picture import Picture
@@ -15,7 +16,6 @@ from ablate.reporting.insights.classification.class_digest import ClassDigest, M
 from ablate.reporting.insights.classification.confusion import similarity_order, worst_part
 from ablate.reporting.insights.mistake_tiles import MISTAKES, mistakes_figure
 from ablate.reporting.predictions.pooled_votes import Pooled
-from ablate.reporting.text.markdown import plural
 
 CONFUSION = "confusion_champion"
 CONFUSED = "examples_confused"

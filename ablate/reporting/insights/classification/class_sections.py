@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablate.errors import plural
 from ablate.metrics.calibration import N_BINS, Reliability
 from ablate.reporting.figures.example_images import left_out_note
 from ablate.reporting.insights.class_scores import UNREAD, by_class_section
@@ -22,7 +23,7 @@ from ablate.reporting.insights.classification.mistake_text import (
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure
 from ablate.reporting.text.conclusions import metric_cell
 from ablate.reporting.text.layout import in_pairs
-from ablate.reporting.text.markdown import bullets, headed, join_sections, plural, table
+from ablate.reporting.text.markdown import bullets, headed, join_sections, table
 from ablate.study.record import ArmRecord
 
 UNREAD_SECTIONS = [

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ablate.errors import plural
 from ablate.metrics.calibration import Reliability
 from ablate.quoting import code
 from ablate.reporting.insights.class_scores import weakest_class_line, weakest_class_sentence
@@ -14,7 +15,7 @@ from ablate.reporting.insights.classification.class_digest import N_PAIRS, Class
 from ablate.reporting.insights.classification.confusion import confused_pairs, most_confused
 from ablate.reporting.predictions.classification import Threshold
 from ablate.reporting.results import NOT_MEASURED
-from ablate.reporting.text.markdown import plural, table
+from ablate.reporting.text.markdown import table
 
 # percent are printed without a decimal: closer ones often look the same
 _EVEN = 0.01

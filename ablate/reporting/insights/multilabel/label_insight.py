@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ablate.errors import plural
 from ablate.reporting.figures.example_images import left_out_note
 from ablate.reporting.figures.picture import Picture
 from ablate.reporting.figures.tiles import Tile, TileFigure
@@ -30,7 +31,6 @@ from ablate.reporting.insights.multilabel.label_words import (
 )
 from ablate.reporting.predictions.read import Readings
 from ablate.reporting.results import CardWords, Results, ShowFigure
-from ablate.reporting.text.markdown import plural
 from ablate.study.record import ArmRecord, StudyRecord
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ablate.errors import plural
 from ablate.quoting import code
 from ablate.reporting.insights.class_scores import weakest_class_line, weakest_class_sentence
 from ablate.reporting.insights.multilabel.label_digest import LabelDigest, LabelError
-from ablate.reporting.text.markdown import bullets, join_sections, plural, table
+from ablate.reporting.text.markdown import bullets, join_sections, table
 
 
 def label_error_sentences(digest: LabelDigest) -> list[str]:

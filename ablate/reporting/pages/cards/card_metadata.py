@@ -7,9 +7,9 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from ablate.errors import plural
 from ablate.quoting import one_line
 from ablate.reporting.results import Results, prose
-from ablate.reporting.text.markdown import plural
 from ablate.study.record import ArmRecord
 from ablate.study.tasks import HubMetric
 

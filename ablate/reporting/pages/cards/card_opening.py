@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ablate.errors import plural
 from ablate.quoting import code, text
 from ablate.reporting.results import NOT_MEASURED, Results
 from ablate.reporting.text import conclusions, study_sentences
 from ablate.reporting.text.confirmation_sentences import card_sentence
-from ablate.reporting.text.markdown import bullets, join_sections, plural
+from ablate.reporting.text.markdown import bullets, join_sections
 from ablate.study.record import ArmRecord
 
 

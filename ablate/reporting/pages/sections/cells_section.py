@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from ablate.errors import plural
 from ablate.quoting import code, text
 from ablate.recipe.levels import level_text
 from ablate.reporting.results import Results, ShowFigure
 from ablate.reporting.text.layout import folded_list
-from ablate.reporting.text.markdown import bullets, join_sections, plural, table
+from ablate.reporting.text.markdown import bullets, join_sections, table
 from ablate.study.record import ArmRecord, ExcludedCell
 
 _WHY_MERGED = (

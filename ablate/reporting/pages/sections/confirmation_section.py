@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from ablate.errors import plural
 from ablate.quoting import code
 from ablate.reporting.evidence.confirmed import Confirmed, FreshGap
 from ablate.reporting.results import NOT_MEASURED, Results, ShowFigure, prose
 from ablate.reporting.text.confirmation_sentences import chosen_sentence, fresh_seeds_text
-from ablate.reporting.text.markdown import (
-    interval_in_points,
-    join_sections,
-    plural,
-    points,
-    table,
-)
+from ablate.reporting.text.markdown import interval_in_points, join_sections, points, table
 
 _HEADER = ("fresh seeds", "less", "difference, points", "interval", "verdict", "seeds")
 

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from ablate.errors import plural
 from ablate.in_order import present
 from ablate.quoting import code, one_line
 from ablate.reporting.decision import FEWEST_SEEDS, Decision, OpenQuestion, Option, decide
@@ -27,7 +28,6 @@ from ablate.reporting.text.markdown import (
     compact,
     headed,
     join_sections,
-    plural,
     points,
     score,
     table,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ablate.reporting.text.markdown import plural
+from ablate.errors import plural
 from ablate.study.pilot_record import Pilot
 
 

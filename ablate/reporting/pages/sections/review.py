@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ablate.errors import plural
 from ablate.quoting import code
 from ablate.reporting.figures.example_images import DUPLICATES, N_DUPLICATES
 from ablate.reporting.results import Results, ShowFigure
-from ablate.reporting.text.markdown import join_sections, plural, table
+from ablate.reporting.text.markdown import join_sections, table
 from ablate.study.record import NearDuplicate
 from ablate.targets import Label
 

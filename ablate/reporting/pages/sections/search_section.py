@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ablate.errors import plural
 from ablate.quoting import code, text
 from ablate.reporting.evidence.frames import number_text
 from ablate.reporting.pages.sections.pilot_counts import counts_text
 from ablate.reporting.results import NOT_MEASURED, Results, prose
-from ablate.reporting.text.markdown import bullets, join_sections, plural, table
+from ablate.reporting.text.markdown import bullets, join_sections, table
 from ablate.study.choosing import is_better, is_score
 from ablate.study.pilot_record import Pilot, PilotTrial
 from ablate.tracking.events import TrialState
